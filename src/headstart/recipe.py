@@ -1,0 +1,228 @@
+"""The recipe: everything that `fit` can be told, in one flat table (YAML in and out). Nothing below the verbs sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headstart.errors import RecipeError, near, sentence
+
+STEPWISE = (
+    "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
+    "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience",
+)  # fmt: skip
+"""Options that only gradient steps obey."""
+
+
+class Recipe(BaseModel):
+    """What to fit and how. Every field is also a flag of `headstart fit` and a keyword of :func:`headstart.fit`."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, arbitrary_types_allowed=True)
+
+    data: Any = Field(
+        description="Folder of class folders, .zip of the same, CSV/TSV/JSONL/Parquet, or (images, labels)."
+    )
+    source: str = Field("auto", description="Source model; 'auto' ranks the bundled ones (and --sources) first.")
+    sources: list[str] = Field(default_factory=list, description="Candidates for --source auto.")
+    arch: str | None = Field(None, description="Architecture of a bare checkpoint file, e.g. timm/resnet18.")
+    strategy: str = Field("probe", description="probe, head, last(n), finetune, l2sp(weight=...).")
+    source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
+
+    path_col: str | None = Field(None, description="Column of a table that holds the image path.")
+    label_col: str | None = Field(None, description="Column of a table that holds the label.")
+    split_col: str | None = Field(None, description="Column of a table that holds train/valid/test.")
+    group: str | None = Field(
+        None,
+        description="Column, or regular expression on the file name: one group stays in one split; 'auto' guesses.",
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share held out for the final test where the data has no test split."
+    )
+    valid_fraction: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the training images for validation; default: 0.2 from 20 images a class on, else none.",
+    )
+    labels_per_class: int | None = Field(None, ge=1, description="Use only this many training labels a class.")
+    on_bad_sample: Literal["skip", "fail"] = Field("skip", description="What to do with a file that cannot be decoded.")
+
+    seed: int = Field(0, ge=0, description="Seed of splits, weights, batches and augmentation.")
+    seeds: int = Field(1, ge=1, description="Repeat with this many seeds and report mean and standard deviation.")
+    image_size: int | None = Field(None, ge=16, le=2048, description="Input side in pixels; default: the source's own.")
+
+    epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate; default 5e-4 from a source, 2e-3 from scratch (AdamW), 10 times that for SGD.",
+    )
+    batch_size: int = Field(32, ge=1, description="Images a step.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, L2 for SGD; none on biases and norms.")
+    schedule: Literal["cosine", "onecycle", "constant"] = Field(
+        "cosine", description="Learning-rate schedule over the steps."
+    )
+    warmup: float = Field(0.1, ge=0, description="Below 1 a share of the steps, from 1 on a number of steps.")
+    augment: Any = Field(
+        "light", description="none, light, standard, strong, randaugment, or a table {flip: .., rotate: ..}."
+    )
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup's Beta distribution; 0 is off.")
+    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix's Beta distribution; 0 is off.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the head.")
+    imbalance: Any = Field("auto", description="auto, none, weights, sampler, or a table {class: weight}.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Precision of training; auto is fp32 on a CPU, bf16 on a GPU that has it."
+    )
+    grad_clip: float | None = Field(1.0, gt=0, description="Largest norm of the gradient; null is off.")
+    accumulate: int = Field(1, ge=1, description="Batches added up before one step.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after this many epochs without a better validation score; default: a third of the epochs, at least 5.",
+    )
+
+    baselines: list[str] = Field(
+        default_factory=lambda: ["scratch", "probe", "raw_pixels"],
+        description="What to compare with: scratch, probe, raw_pixels; 'none' turns it off.",
+    )
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1"] = Field(
+        "accuracy", description="What gains are measured in and the best epoch is chosen by."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    workers: int | None = Field(None, ge=1, description="Threads that decode images; default: the cores.")
+    verify: bool = Field(True, description="Reload the saved model in a fresh process and compare its predictions.")
+    log: list[str] = Field(default_factory=list, description="Also write: tensorboard.")
+    lang: Literal["en", "zh"] = Field("en", description="Language of the report.")
+
+    @property
+    def stepwise_set(self) -> list[str]:
+        """Options set by the user, different from the default, that only gradient steps obey."""
+        fields = type(self).model_fields
+        return [k for k in STEPWISE if k in self.model_fields_set and getattr(self, k) != fields[k].default]
+
+    def to_yaml(self) -> str:
+        values = self.model_dump()
+        if not isinstance(self.data, str):
+            values["data"] = "<arrays in memory>"
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def make_recipe(values: dict[str, Any]) -> Recipe:
+    """Check values and fill in defaults.
+
+    Raises:
+        RecipeError: an unknown key (the nearest known one is offered) or a value out of range, all of them in one message.
+    """
+    values = {k: _plain(k, v) for k, v in values.items()}
+    known = list(Recipe.model_fields)
+    problems = []
+    for key in values:
+        if key not in known:
+            close = near(key, known, 1)
+            problems.append(
+                sentence("unknown key", where="the recipe", got=key, fix=close[0] if close else "headstart fit --help")
+            )
+    baselines = values.get("baselines")
+    if baselines is not None:
+        values["baselines"] = [] if baselines in ("none", ["none"], []) else baselines
+        for name in values["baselines"]:
+            if name not in ("scratch", "probe", "raw_pixels"):
+                problems.append(
+                    sentence(
+                        "unknown baseline",
+                        where="the recipe",
+                        got=name,
+                        allowed=["scratch", "probe", "raw_pixels", "none"],
+                    )
+                )
+    for name in values.get("log") or []:
+        if name != "tensorboard":
+            problems.append(sentence("unknown tracker", where="the recipe", got=name, allowed=["tensorboard"]))
+    imbalance = values.get("imbalance", "auto")
+    if not isinstance(imbalance, dict) and imbalance not in ("auto", "none", "weights", "sampler"):
+        problems.append(
+            sentence(
+                "bad value of imbalance",
+                where="the recipe",
+                got=imbalance,
+                allowed=["auto", "none", "weights", "sampler", "{class: weight}"],
+            )
+        )
+    if not problems:
+        try:
+            return Recipe(**values)
+        except ValidationError as error:
+            for e in error.errors():
+                field = ".".join(map(str, e["loc"]))
+                rule = e["msg"][0].lower() + e["msg"][1:]
+                if e["type"] == "missing":
+                    problems.append(sentence(f"the recipe lacks {field!r}", fix="headstart fit DATA"))
+                else:
+                    problems.append(
+                        sentence(
+                            f"bad value of {field}",
+                            where="the recipe",
+                            got=e["input"],
+                            allowed=rule.removeprefix("input should be "),
+                        )
+                    )
+    raise RecipeError(" · ".join(problems))
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The keys of a YAML recipe; ``data``, ``source_data`` and a local ``source`` are relative to the file that names them.
+
+    Raises:
+        RecipeError: no such file, or not a table of keys.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecipeError(
+            sentence("no such recipe", got=str(path), fix="headstart fit DATA (a folder of class folders)")
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(sentence("the recipe is not YAML", where=str(path), got=str(error).splitlines()[0])) from None
+    if not isinstance(values, dict):
+        raise RecipeError(sentence("the recipe is not a table of keys", where=str(path), fix="data: my_folder"))
+    for key in ("data", "source_data", "source"):
+        value = values.get(key)
+        if (
+            isinstance(value, str)
+            and not Path(value).is_absolute()
+            and (key != "source" or (path.parent / value).exists())
+        ):
+            values[key] = str(path.parent / value)
+    return values
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Undo YAML's and shells' surprises: '1e-4' is a number, `no` and false mean none, 'a,b' is a list."""
+    if isinstance(value, Path):
+        return str(value)
+    if key in ("baselines", "augment", "imbalance") and value is False:
+        return "none"
+    if key in ("baselines", "sources", "log") and isinstance(value, str):
+        return [
+            part.strip().replace("-", "_") if key == "baselines" else part.strip()
+            for part in value.split(",")
+            if part.strip()
+        ]
+    if key == "imbalance" and isinstance(value, str) and "=" in value:
+        try:
+            return {name.strip(): float(weight) for name, weight in (part.rsplit("=", 1) for part in value.split(","))}
+        except ValueError:
+            return value
+    if isinstance(value, str) and key in ("lr", "weight_decay", "warmup", "grad_clip", "mixup", "cutmix", "dropout"):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,80 @@
+"""Before the first step: can these parts act together? Refused in words where they cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headstart.errors import HandshakeError, sentence
+from headstart.sources.source import Layer
+from headstart.strategies.strategy import Strategy
+from headstart.strategies.tuning.tuning import Stage
+from headstart.tasks.task import Task
+
+WORDS = {
+    "trainable_backbone": ("moves parameters of the backbone", "but the tuning freezes all of it"),
+    "frozen_backbone": ("solves the head on features that stay the same", "but the tuning trains the backbone"),
+    "pretrained_backbone": ("holds the model near a pretrained start", "but the backbone starts from random weights"),
+    "class_probabilities": ("needs class probabilities", "but the task gives none"),
+}
+
+
+def handshake(
+    strategy: Strategy, layers: Sequence[Layer], task: Task, *, pretrained: bool, stepwise_options: Sequence[str] = ()
+) -> list[Stage]:
+    """Check every need of every part; return the stages of the tuning.
+
+    Args:
+        strategy: the bundle to check.
+        layers: the backbone's layers, from the input to the output.
+        task: what is predicted.
+        pretrained: whether the backbone starts from a source.
+        stepwise_options: options that the user set and that only gradient steps obey (``epochs``, ``augment``, ...).
+
+    Raises:
+        HandshakeError: a part that would do nothing, or cannot work, in one sentence.
+    """
+    stages = strategy.tuning.stages(layers)
+    has = set(task.gives)
+    has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
+    if pretrained:
+        has.add("pretrained_backbone")
+    parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
+    parts.append((f"procedure {strategy.procedure.name!r}", strategy.procedure.needs))
+    for name, needs in parts:
+        for need in sorted(needs - has):
+            does, missing = WORDS[need]
+            raise HandshakeError(
+                sentence(
+                    f"{name} {does}, {missing}, so it cannot act",
+                    where=f"strategy {strategy.name!r}",
+                    fix="--strategy finetune",
+                )
+            )
+    for term in strategy.terms:
+        if term.weight == 0:
+            raise HandshakeError(
+                sentence(
+                    f"term {term.name!r} has weight 0 and would do nothing",
+                    where=f"strategy {strategy.name!r}",
+                    allowed="> 0",
+                    fix="--strategy finetune",
+                )
+            )
+        if not strategy.procedure.by_steps:
+            raise HandshakeError(
+                sentence(
+                    f"term {term.name!r} is added to a loss that gradient steps descend, but the head is solved at once",
+                    where=f"strategy {strategy.name!r}",
+                    fix="--strategy finetune",
+                )
+            )
+    if stepwise_options and not strategy.procedure.by_steps:
+        raise HandshakeError(
+            sentence(
+                "the head of this strategy is solved on cached features, without gradient steps, so these options would do nothing",
+                where=f"strategy {strategy.name!r}",
+                got=", ".join(stepwise_options),
+                fix="leave them out, or --strategy head (the frozen source with gradient steps)",
+            )
+        )
+    return stages

@@ -1,0 +1,11 @@
+"""The usual update: one forward, the sum of the losses, one backward."""
+
+from __future__ import annotations
+
+from headstart.strategies.procedures.procedure import Procedure
+
+
+class Standard(Procedure):
+    """Gradient descent on the task's loss plus the terms."""
+
+    name = "standard"

@@ -1,0 +1,39 @@
+"""A strategy is a value: one tuning, any number of terms, one procedure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headstart.strategies.procedures.procedure import Procedure
+from headstart.strategies.procedures.standard import Standard
+from headstart.strategies.terms.term import Term
+from headstart.strategies.tuning.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How knowledge moves.
+
+    Attributes:
+        name: as users write it, e.g. ``"l2sp"``.
+        tuning: which parameters move.
+        terms: what is added to the loss.
+        procedure: how one update runs.
+
+    >>> from headstart.strategies.tuning.full import Full
+    >>> from headstart.strategies.terms.l2sp import L2SP
+    >>> Strategy("mine", Full(), (L2SP(0.1),)).describe()
+    'whole backbone trained + L2-SP (weight 0.1, head 0.005)'
+    """
+
+    name: str
+    tuning: Tuning
+    terms: tuple[Term, ...] = ()
+    procedure: Procedure = field(default_factory=Standard)
+
+    def describe(self) -> str:
+        """One line for people."""
+        parts = [self.tuning.describe(), *(term.describe() for term in self.terms)]
+        if not self.procedure.by_steps:
+            parts.append("head solved on cached features")
+        return " + ".join(parts)
