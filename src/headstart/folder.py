@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,17 @@ from typing import Any
 from headstart.errors import DiskFull, RunError, sentence
 
 PARTIAL = ".partial"
+
+
+def cache_root() -> Path:
+    """Where features and scans are cached: ``$HEADSTART_CACHE``, else the platform's cache folder."""
+    if os.environ.get("HEADSTART_CACHE"):
+        return Path(os.environ["HEADSTART_CACHE"])
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "headstart"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "headstart"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
 
 
 def next_free(root: Path, name: str) -> Path:

@@ -1,0 +1,74 @@
+"""A saved model, ready to predict: the same preprocessing, precision and labels wherever it is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.data.dataset import ImageDataset
+from headstart.errors import RunError, sentence
+from headstart.features.extract import extract
+from headstart.progress import Progress
+from headstart.sources import load_source
+from headstart.training.device import pick_device
+
+
+class Predictor:
+    """The model of a run folder (or a model folder with a head).
+
+    Args:
+        folder: a run folder, its ``model/`` folder, or a local model folder in timm's layout.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
+
+    Raises:
+        RunError: the folder has no model with a head.
+        SourceError: the model in it cannot be loaded.
+    """
+
+    def __init__(self, folder: str | Path, device: str = "auto") -> None:
+        folder = Path(folder)
+        self.folder = folder / "model" if (folder / "model").is_dir() else folder
+        if not (self.folder / "config.json").is_file():
+            raise RunError(
+                sentence(
+                    "not a run folder: it has no model/config.json", got=str(folder), fix="headstart fit DATA --out RUN"
+                )
+            )
+        self.source = load_source(str(self.folder))
+        if self.source.head is None or not self.source.classes:
+            raise RunError(
+                sentence(
+                    "the model has no head with class names, so it predicts nothing",
+                    got=str(folder),
+                    fix="headstart fit DATA --source " + str(folder),
+                )
+            )
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        self.precision: str = config.get("headstart", {}).get("precision", "fp32")
+        self.classes = self.source.classes
+        self.device = pick_device(device)
+
+    def probabilities(
+        self, dataset: ImageDataset, *, batch_size: int = 64, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Class probabilities float32 (n, K), in the order of the data set."""
+        features = extract(
+            self.source,
+            dataset,
+            cache_dir=None,
+            device=str(self.device),
+            precision=self.precision,
+            batch_size=batch_size,
+            progress=progress,
+        ).X
+        return head_probabilities(features, self.source.head)
+
+
+def head_probabilities(features: np.ndarray, head: Any) -> np.ndarray:
+    """softmax(features W' + b): float32 (n, width) -> float32 (n, K)."""
+    weight, bias = (torch.as_tensor(value, dtype=torch.float32) for value in head)
+    return torch.softmax(torch.as_tensor(features) @ weight.T + bias, dim=1).numpy()

@@ -1,0 +1,59 @@
+"""Devices and precision, behind Accelerate."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from headstart.errors import RecipeError, sentence
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``"auto"`` -> cuda, mps or cpu, the first that is there; otherwise the device of that name.
+
+    Raises:
+        RecipeError: a name that torch does not know, or a device that is not there.
+    """
+    have = ["cpu"]
+    if torch.cuda.is_available():
+        have.insert(0, "cuda")
+    if torch.backends.mps.is_available():
+        have.insert(0, "mps")
+    if name == "auto":
+        return torch.device(have[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RecipeError(sentence("unknown device", got=name, allowed=["auto", *have])) from None
+    if device.type not in have or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise RecipeError(
+            sentence("this device is not on this machine", got=name, allowed=["auto", *have], fix="headstart doctor")
+        )
+    return device
+
+
+def accelerator(device: torch.device, precision: str = "auto", accumulate: int = 1) -> Accelerator:
+    """An Accelerator on ``device``.
+
+    Args:
+        device: where to train.
+        precision: ``"auto"`` (fp32 on cpu and mps, bf16 on a GPU that has it), ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        accumulate: batches added up before a step.
+
+    Raises:
+        RecipeError: fp16 on a CPU, which has no gradient scaling there.
+    """
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise RecipeError(
+            sentence("fp16 training needs a GPU", got="cpu", allowed="fp32, bf16", fix="--precision bf16")
+        )
+    # Accelerate keeps one state a process; runs of other precision in the same process need a new one.
+    AcceleratorState._reset_state(True)
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_steps=accumulate,
+    )

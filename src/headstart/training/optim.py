@@ -1,0 +1,102 @@
+"""Optimisers and learning-rate schedules over the stages of a tuning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from headstart.strategies.tuning.tuning import Stage, part
+from headstart.tasks.task import Model
+
+HEAD_LR_SCALE = 10.0
+"""A new head learns this many times faster than a pretrained backbone (the usual practice in transfer learning)."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How gradient steps are taken.
+
+    Attributes:
+        epochs: >= 1.
+        lr: peak learning rate of the backbone; the head's is ``head_lr_scale`` times that.
+        optimizer: ``"adamw"`` or ``"sgd"``.
+        momentum: of SGD, in [0, 1).
+        weight_decay: >= 0; none on biases, norms and other vectors.
+        schedule: ``"cosine"``, ``"onecycle"`` (Smith 2018: up for the first 30 %, then cosine down) or ``"constant"``.
+        warmup: below 1 a share of all steps, from 1 on a number of steps; not used by onecycle, which has its own.
+        head_lr_scale: factor on the head's learning rate.
+        grad_clip: largest norm of the whole gradient, or ``None``.
+        accumulate: batches added up before a step.
+        patience: epochs without a better validation score before training stops, or ``None``.
+    """
+
+    epochs: int
+    lr: float
+    optimizer: str = "adamw"
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    head_lr_scale: float = HEAD_LR_SCALE
+    grad_clip: float | None = 1.0
+    accumulate: int = 1
+    patience: int | None = None
+
+
+def parameter_groups(model: Model, stages: Sequence[Stage], options: Optimisation) -> list[dict[str, Any]]:
+    """Two groups (with and without weight decay) for each stage that moves, and for the head."""
+    parts: list[tuple[str, float, list[nn.Parameter]]] = []
+    for stage in stages:
+        if stage.trainable:
+            found: list[nn.Parameter] = []
+            for name in stage.layer.modules:
+                item = part(model.backbone, name)
+                found += list(item.parameters()) if isinstance(item, nn.Module) else [item]
+            parts.append((stage.layer.name, stage.lr_scale, found))
+    parts.append(("head", options.head_lr_scale, list(model.head.parameters())))
+    groups = []
+    for name, scale, parameters in parts:
+        for decay in (True, False):
+            chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decay]
+            if chosen:
+                groups.append(
+                    {
+                        "name": f"{name}{'' if decay else ' (no decay)'}",
+                        "params": chosen,
+                        "lr": options.lr * scale,
+                        "weight_decay": options.weight_decay if decay else 0.0,
+                    }
+                )
+    return groups
+
+
+def make_optimizer(groups: list[dict[str, Any]], options: Optimisation) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) or SGD with Nesterov momentum."""
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=options.momentum > 0)
+    return torch.optim.AdamW(groups, lr=options.lr)
+
+
+def schedule_factor(step: int, total: int, options: Optimisation) -> float:
+    """The factor on every learning rate at optimiser step ``step`` of ``total`` (0 <= step < total).
+
+    cosine: linear warm-up from ``1 / (w + 1)``, then ``(1 + cos(pi t)) / 2`` with t from 0 to 1 over the rest.
+    onecycle: from 1/25 up to 1 over the first 30 % and down to 1e-4 / 25, both along a cosine.
+    """
+    if options.schedule == "onecycle":
+        up = max(1, round(0.3 * total))
+        low, end = 1 / 25, 1e-4 / 25
+        if step < up:
+            return low + (1 - low) * (1 - math.cos(math.pi * step / up)) / 2
+        return end + (1 - end) * (1 + math.cos(math.pi * (step - up) / max(1, total - up))) / 2
+    warm = round(options.warmup * total) if options.warmup < 1 else min(round(options.warmup), total)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if options.schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) / 2

@@ -1,0 +1,249 @@
+"""Move a source to a target: the one call behind `fit`, `pretrain`, the baselines and the scikit-learn estimator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.data.dataset import ImageDataset
+from headstart.features.extract import extract
+from headstart.progress import Progress
+from headstart.sources.source import Source
+from headstart.strategies.handshake import handshake
+from headstart.strategies.strategy import Strategy
+from headstart.strategies.tuning.tuning import Stage
+from headstart.tasks.classification import Classification, class_weights
+from headstart.tasks.task import Model
+from headstart.training.finetune import Feeding, finetune, predict_batches
+from headstart.training.optim import HEAD_LR_SCALE, Optimisation
+from headstart.training.probe import fit_probe
+
+TARGET_STEPS = 200
+"""Optimiser steps that the default number of epochs aims for."""
+
+Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, free of any recipe. ``None`` means the default described in :class:`headstart.recipe.Recipe`.
+
+    ``feeding`` and ``optimisation`` are only read by strategies that take gradient steps.
+    """
+
+    feeding: Feeding = field(default_factory=Feeding)
+    optimisation: dict[str, Any] = field(default_factory=dict)
+    label_smoothing: float = 0.0
+    imbalance: Any = "auto"
+    precision: str = "auto"
+
+
+@dataclass
+class Transferred:
+    """A model on the target.
+
+    Attributes:
+        backbone: (B, 3, H, W) -> (B, width), in eval mode.
+        head: (weight (K, width), bias (K,)), float32.
+        moved: whether the backbone differs from the source's (if not, cached features serve it).
+        stages: what was trained.
+        history: one row an epoch; empty where the head was solved.
+        criterion: in words, how epoch or strength was chosen.
+        options: the optimisation that was used, ``None`` where the head was solved.
+        cross_validated: accuracy by cross-validation on the training labels, where the head was solved.
+    """
+
+    backbone: nn.Module
+    head: tuple[torch.Tensor, torch.Tensor]
+    moved: bool
+    stages: list[Stage]
+    history: list[dict[str, Any]]
+    criterion: str
+    options: Optimisation | None = None
+    cross_validated: float | None = None
+    computed: int = 0
+    stopped_early: bool = False
+
+
+def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool) -> Optimisation:
+    """Fill in epochs, learning rate and patience where they are not given.
+
+    epochs: enough for about 200 steps, from 4 to 60. lr: 5e-4 from a source and 2e-3 from random weights with AdamW, 20
+    times that with SGD. patience: a third of the epochs, at least 5. From random weights head and backbone share one
+    rate; from a source the head's is 10 times the backbone's.
+    """
+    values = dict(values)
+    steps = max(1, -(-n_train // batch_size))
+    if values.get("epochs") is None:
+        values["epochs"] = int(min(60, max(4, round(TARGET_STEPS / steps))))
+    if values.get("lr") is None:
+        values["lr"] = (5e-4 if pretrained else 2e-3) * (20 if values.get("optimizer") == "sgd" else 1)
+    if values.get("patience") is None:
+        values["patience"] = max(5, values["epochs"] // 3)
+    values.setdefault("head_lr_scale", HEAD_LR_SCALE if pretrained else 1.0)
+    return Optimisation(**values)
+
+
+def transfer(
+    source: Source,
+    strategy: Strategy,
+    classes: tuple[str, ...],
+    train_set: ImageDataset,
+    valid_set: ImageDataset | None,
+    settings: Settings,
+    *,
+    device: torch.device,
+    seed: int,
+    score: Score,
+    metric: str = "accuracy",
+    cache_dir: Path | None,
+    folder: Path | None = None,
+    pretrained: bool = True,
+    head: tuple[torch.Tensor, torch.Tensor] | None = None,
+    progress: Progress,
+    name: str = "training",
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> Transferred:
+    """Move ``source`` to the target's labels as ``strategy`` says.
+
+    Args:
+        source: where the weights come from; never changed.
+        classes: the K names of the target's classes.
+        train_set, valid_set: labelled, scanned (with digests). A solved head learns from both, since its strength is
+            chosen by cross-validation.
+        score: (probabilities (n, K), labels (n,)) -> scores with ``metric`` and ``loss``.
+        cache_dir: where features are cached, ``None`` for no cache.
+        folder: checkpoints.
+        pretrained: ``False`` starts from random weights of the same architecture (the ``scratch`` baseline).
+        head: weights that the new head starts from instead of zero (same classes).
+
+    Raises:
+        HandshakeError: parts of the strategy that cannot act together.
+    """
+    counts = train_set.counts
+    weights = class_weights(
+        settings.imbalance if settings.imbalance != "sampler" or strategy.procedure.by_steps else "weights",
+        counts,
+        classes,
+    )
+    task = Classification(classes, label_smoothing=settings.label_smoothing, class_weights=weights)
+    stages = handshake(strategy, source.layers, task, pretrained=pretrained)
+    if not strategy.procedure.by_steps:
+        return _solve(
+            source,
+            stages,
+            task,
+            train_set,
+            valid_set,
+            weights,
+            device=device,
+            seed=seed,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+
+    torch.manual_seed(seed)
+    backbone = copy.deepcopy(source.backbone) if pretrained else source.build()
+    options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
+    fitted = finetune(
+        backbone, source.layers, source.width, source.preprocessing, strategy, task, train_set, valid_set,
+        settings.feeding, options, pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
+        precision=settings.precision, folder=folder, head_start=head, progress=progress, name=name, on_epoch=on_epoch,
+    )  # fmt: skip
+    linear = fitted.model.head
+    return Transferred(
+        backbone=fitted.model.backbone,
+        head=(linear.weight.detach().float().cpu(), linear.bias.detach().float().cpu()),
+        moved=any(stage.trainable for stage in stages) or not pretrained,
+        stages=stages,
+        history=fitted.history,
+        criterion=fitted.criterion,
+        options=options,
+        stopped_early=fitted.stopped_early,
+    )
+
+
+def _solve(
+    source: Source,
+    stages: list[Stage],
+    task: Classification,
+    train_set: ImageDataset,
+    valid_set: ImageDataset | None,
+    weights: np.ndarray | None,
+    *,
+    device: torch.device,
+    seed: int,
+    cache_dir: Path | None,
+    progress: Progress,
+) -> Transferred:
+    sets = [train_set] + ([valid_set] if valid_set is not None and len(valid_set) else [])
+    found = [extract(source, part, cache_dir=cache_dir, device=str(device), progress=progress) for part in sets]
+    features = np.concatenate([part.X for part in found])
+    labels = np.concatenate([part.labels for part in sets])
+    groups = None if train_set.groups is None else np.concatenate([part.groups for part in sets])
+    probe = fit_probe(
+        features, labels, len(task.classes), groups=groups, seed=seed,
+        sample_weight=None if weights is None else weights[labels],
+    )  # fmt: skip
+    return Transferred(
+        backbone=source.backbone,
+        head=(torch.as_tensor(probe.weight), torch.as_tensor(probe.bias)),
+        moved=False,
+        stages=stages,
+        history=[],
+        criterion=f"strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels",
+        cross_validated=float(np.max(probe.cv_accuracy)),
+        computed=sum(part.computed for part in found),
+    )
+
+
+def probabilities(
+    moved: Transferred,
+    source: Source,
+    classes: tuple[str, ...],
+    dataset: ImageDataset,
+    *,
+    device: torch.device,
+    cache_dir: Path | None,
+    workers: int | None = None,
+    progress: Progress,
+) -> np.ndarray:
+    """Class probabilities float32 (n, K) of a data set: from cached features where the backbone did not move."""
+    weight, bias = moved.head
+    if not moved.moved:
+        features = extract(source, dataset, cache_dir=cache_dir, device=str(device), progress=progress).X
+        return torch.softmax(torch.as_tensor(features) @ weight.T + bias, dim=1).numpy()
+    head = nn.Linear(weight.shape[1], weight.shape[0])
+    head.load_state_dict({"weight": weight, "bias": bias})
+    model = Model(moved.backbone, head).to(device)
+    return predict_batches(model, Classification(classes), dataset, source.preprocessing, device, workers=workers)
+
+
+def stage_table(source: Source, stages: Sequence[Stage], options: Optimisation | None) -> list[dict[str, Any]]:
+    """One row a stage for the plan and the report: modules, parameters, whether they move, peak lr, batch norms."""
+    from headstart.strategies.tuning.tuning import part
+
+    rows = []
+    for stage in stages:
+        items = [part(source.backbone, name) for name in stage.layer.modules]
+        modules = [m for item in items if isinstance(item, nn.Module) for m in item.modules()]
+        norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
+        count = sum(sum(p.numel() for p in i.parameters()) if isinstance(i, nn.Module) else i.numel() for i in items)
+        rows.append(
+            {
+                "name": stage.layer.name,
+                "modules": len(stage.layer.modules),
+                "parameters": count,
+                "trainable": stage.trainable,
+                "lr": options.lr * stage.lr_scale if options and stage.trainable else 0.0,
+                "bn": "none" if not norms else "adapts" if stage.trainable else "frozen statistics",
+            }
+        )
+    return rows
