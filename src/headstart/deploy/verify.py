@@ -1,0 +1,24 @@
+"""In a fresh process: load a saved model, predict the images named on standard input, print the probabilities as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+from headstart.data.dataset import ImageDataset
+from headstart.deploy.predictor import Predictor
+
+
+def main() -> None:
+    references = json.load(sys.stdin)
+    predictor = Predictor(sys.argv[1], device="cpu")
+    dataset = ImageDataset(
+        images=references, labels=None, classes=predictor.classes, splits=np.full(len(references), "")
+    )
+    print(json.dumps(predictor.probabilities(dataset).tolist()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`headstart compare`: several runs on the same test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.run import Run
+
+
+def compare(runs: Sequence[str | Path], *, metric: str = "accuracy") -> dict[str, Any]:
+    """Compare runs pair by pair on the test images they share, with paired 95 % intervals and corrected p-values.
+
+    Raises:
+        RunError: a folder is no finished run, or the runs share no test image.
+    """
+    from headstart.evaluation.compare import compare_runs
+
+    return compare_runs([Run(path).path for path in runs], metric=metric)

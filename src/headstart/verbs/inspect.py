@@ -1,0 +1,41 @@
+"""`headstart inspect`: what is in the data, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.progress import SILENT, Progress
+
+from headstart.folder import cache_root
+
+
+def inspect(
+    data: Any,
+    *,
+    path_col: str | None = None,
+    label_col: str | None = None,
+    split_col: str | None = None,
+    group: str | None = None,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Read and verify every image once; count, measure, look for trouble. Trains nothing, changes nothing.
+
+    Args:
+        data: as for :func:`headstart.fit`.
+        group: column or regular expression that names what must stay together; ``"auto"`` guesses.
+
+    Returns:
+        What :func:`headstart.data.checks.inspect_dataset` finds: counts, imbalance, bad files, duplicates, leaks across
+        splits, sizes, channels, classes with too few examples, and ``warnings`` in sentences.
+
+    Raises:
+        DataError: there are no images, or the folder is missing.
+    """
+    from headstart.data.checks import inspect_dataset
+    from headstart.data.readers import read_dataset
+    from headstart.data.scan import scan
+
+    dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+    dataset, scanned = scan(dataset, cache_dir=cache_root(), workers=workers, progress=progress)
+    return inspect_dataset(dataset, scanned)

@@ -1,0 +1,85 @@
+"""From what the user named to labelled, checked, split images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from headstart.data.checks import inspect_dataset
+from headstart.data.readers import read_dataset
+from headstart.data.scan import scan
+from headstart.data.splits import make_splits
+from headstart.progress import Progress
+
+from headstart.data.dataset import ImageDataset
+from headstart.folder import cache_root
+
+MIN_TO_VALIDATE = 20
+"""Training images a class, on average, from which on a validation split is held out by default."""
+
+
+@dataclass
+class Prepared:
+    """A target ready to be learned.
+
+    Attributes:
+        dataset: scanned and split.
+        info: what `inspect` says of it, for ``data.json`` and the report.
+    """
+
+    dataset: ImageDataset
+    info: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.classes
+
+    def split(self, name: str) -> ImageDataset:
+        return self.dataset.select(name)
+
+
+def prepare(
+    data: Any,
+    *,
+    path_col: str | None = None,
+    label_col: str | None = None,
+    split_col: str | None = None,
+    group: str | None = None,
+    test_fraction: float = 0.2,
+    valid_fraction: float | None = None,
+    labels_per_class: int | None = None,
+    on_bad: str = "skip",
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress,
+) -> Prepared:
+    """Read, verify (once; the result is cached), split and inspect.
+
+    Args:
+        data: see :func:`headstart.data.readers.read_dataset`.
+        valid_fraction: share of the training images for validation; ``None``: 0.2 where that leaves the classes 20
+            training images or more on average, else none at all (few labels teach more than they judge).
+        labels_per_class: keep this many training images a class.
+        on_bad: ``"skip"`` counts and names files that cannot be decoded, ``"fail"`` stops.
+
+    Raises:
+        DataError: the data cannot be used, in one sentence.
+    """
+    dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+    dataset, scanned = scan(dataset, cache_dir=cache_root(), on_bad=on_bad, workers=workers, progress=progress)
+    chosen = make_splits(
+        dataset,
+        test=test_fraction,
+        valid=0.2 if valid_fraction is None else valid_fraction,
+        seed=seed,
+        labels_per_class=labels_per_class,
+    )
+    if valid_fraction is None and "valid" not in set(dataset.splits):
+        learn = int(np.isin(chosen.splits, ["train", "valid"]).sum())
+        if learn < MIN_TO_VALIDATE * len(dataset.classes):
+            chosen = make_splits(dataset, test=test_fraction, valid=0.0, seed=seed, labels_per_class=labels_per_class)
+    info = inspect_dataset(chosen, scanned)
+    for note in [*chosen.notes, *info.get("warnings", [])]:
+        progress.say(note)
+    return Prepared(chosen, info)

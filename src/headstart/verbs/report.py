@@ -1,0 +1,23 @@
+"""`headstart report`: write a run's report again, in another language for instance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.run import Run
+
+
+def report(run: str | Path, *, lang: str | None = None) -> Path:
+    """Write ``report.html`` from the files of a run folder and give its path.
+
+    Args:
+        run: a finished run folder.
+        lang: ``"en"`` or ``"zh"``; default: the language of the run's recipe.
+
+    Raises:
+        RunError: ``run`` is no finished run.
+    """
+    from headstart.evaluation.report import write_report
+
+    opened = Run(run)
+    return write_report(opened.path, lang=lang or opened.recipe.get("lang", "en"))

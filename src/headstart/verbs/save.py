@@ -1,0 +1,101 @@
+"""Save the model of a run, and check in a fresh process that it predicts what it predicted here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from headstart.data.dataset import ImageDataset
+from headstart.errors import WorkError, sentence
+from headstart.folder import disk_errors
+from headstart.recipe import Recipe
+from headstart.sources import save_model
+from headstart.sources.source import Source
+from headstart.training.transfer import Transferred
+
+TOLERANCE = 5e-3
+"""Largest difference of a probability after reloading: bf16 features of another batch differ in the last bits."""
+
+
+def save(
+    work: Path, source: Source, moved: Transferred, target: Any, why: str, scores: dict[str, Any], plan: Recipe
+) -> None:
+    """Write ``model/``: weights, config with preprocessing, labels, model card."""
+    weight, bias = moved.head
+    head = nn.Linear(weight.shape[1], weight.shape[0])
+    head.load_state_dict({"weight": weight, "bias": bias})
+    card = "\n".join(
+        [
+            f"# {' / '.join(target.classes[:6])}{' ...' if len(target.classes) > 6 else ''}",
+            "",
+            f"Image classification into {len(target.classes)} classes, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
+            "",
+            f"- Test accuracy: {scores['accuracy']['value']:.3f} (95 % interval {scores['accuracy']['ci95'][0]:.3f} to {scores['accuracy']['ci95'][1]:.3f}, {len(target.split('test'))} images)",
+            f"- Verdict: {why}",
+            f"- Training images: {len(target.split('train')) + len(target.split('valid'))}",
+            f"- Licence of the source's weights: {source.licence}",
+            f"- {source.report.line()}",
+            "",
+            "Classes: " + ", ".join(target.classes),
+            "",
+        ]
+    )
+    with disk_errors(work / "model"):
+        save_model(
+            work / "model", source, moved.backbone, head, target.classes, source.preprocessing, card,
+            extra={"precision": "fp32" if moved.moved else "auto"},
+        )  # fmt: skip
+
+
+def verify(work: Path, test_set: ImageDataset, found: np.ndarray, limit: int = 16) -> dict[str, Any]:
+    """Load the saved model in a fresh process, predict a few test images, compare.
+
+    Returns:
+        ``{"ok": True, "max_difference": float, "n": int}``.
+
+    Raises:
+        WorkError: the reloaded model predicts something else.
+    """
+    pick = np.unique(np.linspace(0, len(test_set) - 1, min(limit, len(test_set))).round().astype(int))
+    with tempfile.TemporaryDirectory() as aside:
+        references = []
+        for i in pick:
+            reference = test_set.images[i]
+            if not isinstance(reference, str):
+                from headstart.data.images import read_image
+                from torchvision.io import write_png
+
+                reference = str(Path(aside) / f"{i}.png")
+                write_png(read_image(test_set.images[i]), reference)
+            references.append(reference)
+        done = subprocess.run(
+            [sys.executable, "-m", "headstart.deploy.verify", str(work)],
+            input=json.dumps(references), capture_output=True, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise WorkError(
+            sentence(
+                "the saved model cannot be loaded in a fresh process",
+                where=str(work),
+                got=done.stderr.strip().splitlines()[-1:],
+            )
+        )
+    again = np.array(json.loads(done.stdout.splitlines()[-1]), dtype=np.float32)
+    difference = float(np.abs(again - found[pick]).max())
+    if not difference <= TOLERANCE:
+        raise WorkError(
+            sentence(
+                "the saved model does not predict what it predicted before it was saved",
+                where=str(work),
+                got=difference,
+                allowed=f"<= {TOLERANCE}",
+            )
+        )
+    return {"ok": True, "max_difference": difference, "n": len(pick)}

@@ -1,0 +1,84 @@
+"""Write the files of a run folder."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart.data.dataset import ImageDataset
+from headstart.folder import write_json, write_text
+
+
+def name_of(reference: Any, root: str, index: int) -> str:
+    """How an image is called in tables: its path relative to the data's root, or ``#index`` for one in memory."""
+    if not isinstance(reference, str):
+        return f"#{index}"
+    base = str(root).rstrip("/\\")
+    if base and reference.startswith(base):
+        rest = reference[len(base) :].lstrip("!/\\")
+        return rest or reference
+    return reference
+
+
+def predictions_table(dataset: ImageDataset, found: np.ndarray) -> pd.DataFrame:
+    """One row an image: path, label (where known), predicted, confidence, one probability column a class."""
+    names = [name_of(reference, dataset.root, i) for i, reference in enumerate(dataset.images)]
+    table: dict[str, Any] = {"path": names}
+    if dataset.labels is not None:
+        table["label"] = [dataset.classes[i] for i in dataset.labels]
+    table["predicted"] = [dataset.classes[i] for i in found.argmax(1)]
+    table["confidence"] = found.max(1)
+    frame = pd.DataFrame(table)
+    columns = pd.DataFrame(found, columns=[f"prob_{name}" for name in dataset.classes])
+    return pd.concat([frame, columns], axis=1)
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """CSV in UTF-8, floats with 6 digits, written whole or not at all."""
+    write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and the machine, for ``env.json``."""
+    from importlib.metadata import version
+
+    import torch
+
+    packages = (
+        "headstart",
+        "torch",
+        "torchvision",
+        "timm",
+        "accelerate",
+        "scikit-learn",
+        "numpy",
+        "pillow",
+        "safetensors",
+    )
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def write_run_tables(
+    work: Path,
+    test_set: ImageDataset,
+    target: np.ndarray,
+    baselines: dict[str, np.ndarray],
+    history: list[dict[str, Any]],
+) -> None:
+    """predictions.csv, baselines/NAME.csv, history.csv, env.json."""
+    write_table(work / "predictions.csv", predictions_table(test_set, target))
+    for name, found in baselines.items():
+        write_table(work / "baselines" / f"{name}.csv", predictions_table(test_set, found))
+    if history:
+        write_table(work / "history.csv", pd.DataFrame(history))
+    write_json(work / "env.json", environment())
