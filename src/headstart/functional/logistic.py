@@ -305,12 +305,14 @@ def fit_path(
         current[:-1] = (design.back.T @ weight.T)[:, None]
         current[-1] = bias + weight @ design.mean
     seen = seen_classes(y, W8, n_classes)
-    found: dict[float, tuple[torch.Tensor, torch.Tensor, torch.Tensor, int, bool]] = {}
+    found: dict[float, Any] = {}
     for strength in sorted(set(map(float, strengths))):
         current, value, steps, ok = solve(design, y, n_classes, strength, W8, current, tol=tol, max_iter=max_iter)
         found[strength] = (*unrotate(design, current, seen), value, steps, ok)
-    weight, bias, value, steps, ok = zip(*(found[float(s)] for s in strengths), strict=True)
-    parts = [torch.stack(part) for part in (weight, bias, value)]
+    order = [found[float(s)] for s in strengths]
+    parts = [torch.stack([solution[i] for solution in order]) for i in range(3)]
     if single:
         parts = [part[:, 0] for part in parts]
-    return Path(*parts, torch.tensor(steps), torch.tensor(ok))
+    weight, bias, objective = parts
+    iterations = torch.tensor([solution[3] for solution in order])
+    return Path(weight, bias, objective, iterations, torch.tensor([solution[4] for solution in order]))
