@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from headstart.progress import SILENT, Progress
 
-from headstart.errors import DataError, RecipeError, sentence
+from headstart.errors import QuestionError, RecipeError, sentence
 from headstart.folder import (
     PARTIAL,
     begin,
@@ -74,6 +74,8 @@ def fit(
             )
         )
     keep_head, earlier = False, None
+    if resume and data is not None and out is not None and not Path(out).exists() and not partial_of(Path(out)).exists():
+        resume = False  # nothing was begun: the same command starts it, so that scripts can always say --resume
     if resume:
         out, values = _unfinished(out, {**options, **({"data": str(data)} if data is not None else {})})
     else:
@@ -103,7 +105,7 @@ def fit(
     work = begin(out, resume=resume, force=force)
     if not resume:
         write_text(work / "recipe.yaml", plan.to_yaml())
-        write_json(work / "state.json", {"keep_head": keep_head, "extends": str(earlier.path) if earlier else None})
+        write_json(work / "origin.json", {"keep_head": keep_head, "extends": str(earlier.path) if earlier else None})
         if earlier:
             with disk_errors(work):
                 shutil.copytree(earlier.path / "checkpoints", work / "checkpoints", dirs_exist_ok=True)
@@ -113,10 +115,10 @@ def fit(
             plan,
             work,
             out,
-            keep_head=keep_head or bool(resume and read_json(work / "state.json")["keep_head"]),
+            keep_head=keep_head or bool(resume and read_json(work / "origin.json")["keep_head"]),
             progress=progress,
         )
-    except (DataError, RecipeError):
+    except QuestionError:
         if not resume and not (work / "metrics.json").exists():
             shutil.rmtree(work, ignore_errors=True)
         raise
@@ -261,7 +263,7 @@ def _work(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Pro
     with clock("source"):
         source = load_source(name, arch=plan.arch, image_size=plan.image_size)
     progress.say(f"source {source.name}: {source.report.line()}")
-    stages = handshake(
+    handshake(
         strategy, source.layers, Classification(target.classes), pretrained=True, stepwise_options=plan.stepwise_set
     )
     head = None
@@ -344,14 +346,13 @@ def _work(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Pro
             "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(_peak_mb(), 1),
         },
     )  # fmt: skip
-    (work / "state.json").unlink()
     write_report(work, lang=plan.lang)
     progress.say(judged["why"])
 
 
 def _same_data(work: Path, digest: str) -> None:
     """A resumed or extended run goes on only with the data it began with."""
-    state = read_json(work / "state.json")
+    state = read_json(work / "origin.json")
     known = state.get("data_digest") or (Run(state["extends"]).metrics["data_digest"] if state.get("extends") else None)
     if known not in (None, digest):
         raise RecipeError(
@@ -361,7 +362,7 @@ def _same_data(work: Path, digest: str) -> None:
                 fix="--force to start again, or --continue-from RUN for new data",
             )
         )
-    write_json(work / "state.json", {**state, "data_digest": digest})
+    write_json(work / "origin.json", {**state, "data_digest": digest})
 
 
 def _choose(plan: Recipe, target: Any, work: Path, *, device: str, progress: Progress) -> str:

@@ -1,0 +1,175 @@
+"""A scikit-learn classifier over images: arrays, paths or PIL pictures in, classes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from headstart.errors import DataError, sentence
+
+
+class TransferClassifier(ClassifierMixin, BaseEstimator):
+    """Transfer a source to labelled images, as a scikit-learn estimator.
+
+    It learns from all that ``fit`` is given: hold out with ``cross_val_score`` or ``train_test_split``. For baselines,
+    intervals and a report use :func:`headstart.fit`.
+
+    Args:
+        source: name of a source, or ``"auto"`` to rank the bundled ones on the training images.
+        strategy: as for `headstart fit --strategy`.
+        image_shape: (H, W) or (H, W, C) of images that come as flat rows (n, H * W [* C]); default ``None``.
+        image_size: input side in pixels; default: the source's own.
+        epochs, lr, batch_size, augment, optimizer, weight_decay, label_smoothing, dropout, mixup, cutmix: as for
+            `headstart fit`; only strategies with gradient steps obey them, and they must keep their defaults otherwise.
+        imbalance: ``"auto"``, ``"none"``, ``"weights"``, ``"sampler"`` or ``{class: weight}``.
+        random_state: int, default 0.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+
+    Attributes:
+        classes_: the K class labels, sorted.
+        source_: name of the source that was used.
+        history_: one row an epoch; empty where the head was solved.
+
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = TransferClassifier("bundled/glyphs", image_shape=(8, 8)).fit(X[:200], y[:200])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        source: str = "auto",
+        strategy: str = "probe",
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
+        batch_size: int = 32,
+        augment: Any = "light",
+        optimizer: str = "adamw",
+        weight_decay: float = 0.01,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        imbalance: Any = "auto",
+        random_state: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.source = source
+        self.strategy = strategy
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.augment = augment
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.dropout = dropout
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.imbalance = imbalance
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: Any, y: Any) -> TransferClassifier:
+        """Learn from images and labels.
+
+        Args:
+            X: n images: array (n, H, W[, C]), paths, PIL pictures, or rows (n, H * W [* C]) with ``image_shape``.
+            y: n labels of any type that sorts.
+
+        Raises:
+            DataError: X and y of unequal length, one class only, an image that cannot be decoded.
+        """
+        from headstart.data.scan import scan
+        from headstart.evaluation.metrics import point_metrics
+        from headstart.folder import cache_root
+        from headstart.progress import SILENT
+        from headstart.recipe import make_recipe
+        from headstart.sources import load_source
+        from headstart.strategies.handshake import handshake
+        from headstart.strategies.presets import parse_strategy
+        from headstart.tasks.classification import Classification
+        from headstart.training.device import pick_device
+        from headstart.training.transfer import transfer
+        from headstart.verbs.rank import candidates, rank_prepared
+        from headstart.verbs.settings import settings_of
+        from headstart.verbs.prepare import Prepared
+
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
+        dataset = self._dataset(X, labels.astype(np.int64))
+        if len(self.classes_) < 2:
+            raise DataError(sentence("only one class in y", got=self.classes_.tolist(), allowed="two classes or more"))
+        values = {k: v for k, v in self.get_params().items() if v is not None and k not in ("image_shape", "random_state")}
+        recipe = make_recipe({**values, "data": "arrays", "seed": int(self.random_state or 0)})
+        strategy = parse_strategy(self.strategy)
+        device = pick_device(self.device)
+        dataset, _ = scan(dataset, cache_dir=cache_root(), on_bad="fail")
+        name = self.source
+        if name == "auto":
+            name = rank_prepared(Prepared(dataset, {}), candidates(), device=str(device), seed=recipe.seed).chosen
+        source = load_source(name, image_size=self.image_size)
+        handshake(strategy, source.layers, Classification(dataset.classes), pretrained=True, stepwise_options=recipe.stepwise_set)
+        self.source_ = source.name
+        self._origin = source
+        self._moved = transfer(
+            source, strategy, dataset.classes, dataset, None, settings_of(recipe), device=device, seed=recipe.seed,
+            score=point_metrics, cache_dir=cache_root(), progress=SILENT,
+        )  # fmt: skip
+        self.history_ = self._moved.history
+        self.n_features_in_ = int(np.prod(np.shape(X)[1:])) if isinstance(X, np.ndarray) and X.ndim > 1 else 1
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities float32 (n, K), columns in the order of ``classes_``."""
+        from headstart.data.scan import scan
+        from headstart.folder import cache_root
+        from headstart.progress import SILENT
+        from headstart.training.device import pick_device
+        from headstart.training.transfer import probabilities
+
+        check_is_fitted(self)
+        dataset, _ = scan(self._dataset(X, None), cache_dir=cache_root(), on_bad="fail")
+        return probabilities(
+            self._moved, self._origin, dataset.classes, dataset, device=pick_device(self.device), cache_dir=cache_root(), progress=SILENT
+        )
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each image, (n,)."""
+        found = self.predict_proba(X)
+        return self.classes_[found.argmax(1)]
+
+    def _dataset(self, X: Any, labels: np.ndarray | None) -> Any:
+        from headstart.data.dataset import ImageDataset
+
+        if hasattr(X, "to_numpy"):
+            X = X.to_numpy()
+        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "uif":
+            if self.image_shape is None:
+                raise DataError(
+                    sentence("flat rows need the shape of the image", got=X.shape, fix="TransferClassifier(image_shape=(height, width))")
+                )
+            if X.shape[1] != int(np.prod(self.image_shape)):
+                raise DataError(sentence("rows do not have the length of image_shape", got=X.shape[1], allowed=int(np.prod(self.image_shape))))
+            X = X.reshape(len(X), *self.image_shape)
+        images = [_picture(item) for item in X]
+        if labels is not None and len(labels) != len(images):
+            raise DataError(sentence("X and y have unequal lengths", got=f"{len(images)} images, {len(labels)} labels"))
+        return ImageDataset(
+            images=images, labels=labels, classes=tuple(map(str, self.classes_)), splits=np.full(len(images), "train"), layout="arrays"
+        )
+
+
+def _picture(item: Any) -> Any:
+    """One reference: numbers outside 0..1 that are not integers (scikit-learn's digits are 0..16) are scaled by their own maximum over 1."""
+    if isinstance(item, np.ndarray) and item.ndim >= 2:
+        return item
+    return item if not hasattr(item, "__fspath__") else str(item)

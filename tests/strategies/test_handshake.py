@@ -1,0 +1,91 @@
+"""Parts that cannot act together are refused in words; all that can are let through."""
+
+import itertools
+
+import pytest
+
+from headstart.errors import HandshakeError, RecipeError
+from headstart.sources.source import Layer
+from headstart.strategies.handshake import handshake
+from headstart.strategies.presets import PRESETS, parse_strategy
+from headstart.strategies.procedures.solve import Solve
+from headstart.strategies.procedures.standard import Standard
+from headstart.strategies.strategy import Strategy
+from headstart.strategies.terms.l2sp import L2SP
+from headstart.strategies.tuning.frozen import Frozen
+from headstart.strategies.tuning.full import Full
+from headstart.strategies.tuning.last_n import LastN
+from headstart.tasks.classification import Classification
+
+LAYERS = [Layer("a", ("0",)), Layer("b", ("1",))]
+TASK = Classification(("x", "y"))
+
+
+def shake(strategy, **options):
+    return handshake(strategy, LAYERS, TASK, **{"pretrained": True, **options})
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_passes(name):
+    assert len(shake(parse_strategy(name))) == len(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (Strategy("s", Frozen(), (L2SP(),)), "term 'l2sp' moves parameters of the backbone, but the tuning freezes all of it"),
+        (Strategy("s", Full(), (), Solve()), "procedure 'solve' solves the head on features that stay the same, but the tuning trains"),
+        (Strategy("s", Full(), (L2SP(0.0),)), "term 'l2sp' has weight 0 and would do nothing"),
+    ],
+)
+def test_pairings_that_cannot_act_are_refused(strategy, words):
+    with pytest.raises(HandshakeError, match=words):
+        shake(strategy)
+
+
+def test_l2sp_needs_a_pretrained_start():
+    with pytest.raises(HandshakeError, match="starts from random weights"):
+        shake(parse_strategy("l2sp"), pretrained=False)
+
+
+def test_options_of_gradient_steps_are_refused_where_the_head_is_solved():
+    with pytest.raises(HandshakeError, match="these options would do nothing.*'epochs, mixup'.*--strategy head"):
+        shake(parse_strategy("probe"), stepwise_options=["epochs", "mixup"])
+    shake(parse_strategy("head"), stepwise_options=["epochs"])
+
+
+def test_all_combinations_either_act_or_are_refused():
+    seen = set()
+    for tuning, terms, procedure in itertools.product(
+        [Frozen(), Full(), LastN(1)], [(), (L2SP(),)], [Standard(), Solve()]
+    ):
+        try:
+            shake(Strategy("s", tuning, terms, procedure))
+            seen.add((type(tuning).__name__, bool(terms), procedure.name))
+        except HandshakeError:
+            pass
+    assert seen == {
+        ("Frozen", False, "standard"), ("Frozen", False, "solve"), ("Full", False, "standard"), ("Full", True, "standard"),
+        ("LastN", False, "standard"), ("LastN", True, "standard"),
+    }  # fmt: skip
+
+
+def test_strategies_are_read_as_written():
+    assert parse_strategy("last(2)").tuning == LastN(2)
+    assert parse_strategy("l2sp(0.1, head_weight=0)").terms == (L2SP(0.1, 0),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("finetun", "unknown strategy: got 'finetun'; allowed: finetune, head, l2sp, last, probe. Try: finetune"),
+        ("last(m=2)", "unknown argument of strategy 'last': got 'm'; allowed: n"),
+        ("l2sp('a')", "argument 'weight' of strategy 'l2sp' must be a number"),
+        ("a b", "cannot read the strategy: got 'a b'"),
+        ("l2sp(-1)", "must be a number"),
+    ],
+)
+def test_unreadable_strategies_say_why(text, words):
+    with pytest.raises(RecipeError) as caught:
+        parse_strategy(text)
+    assert words in str(caught.value)

@@ -1,0 +1,64 @@
+"""Schedules by hand, groups by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from headstart.sources.source import Layer
+from headstart.strategies.presets import parse_strategy
+from headstart.tasks.task import Model
+from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
+from headstart.training.transfer import resolve
+
+
+def factors(total, **options):
+    return [schedule_factor(i, total, Optimisation(epochs=1, lr=1, **options)) for i in range(total)]
+
+
+def test_cosine_with_warmup_by_hand():
+    found = factors(10, schedule="cosine", warmup=0.2)
+    assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert found[6] == pytest.approx((1 + math.cos(math.pi * 4 / 8)) / 2)
+    assert factors(10, schedule="cosine", warmup=2) == found  # from 1 on: a number of steps
+
+
+def test_onecycle_matches_torch():
+    total = 20
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=total + 1, pct_start=7 / (total), cycle_momentum=False)
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert factors(total, schedule="onecycle")[6] == pytest.approx(1.0)
+    assert rates[6] == pytest.approx(1.0)
+    assert factors(total, schedule="onecycle")[0] == pytest.approx(rates[0])
+
+
+def test_constant():
+    assert factors(5, schedule="constant", warmup=0) == [1.0] * 5
+
+
+def test_groups_name_rate_and_decay():
+    model = Model(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), nn.Linear(3, 2))
+    layers = [Layer("a", ("0",)), Layer("b", ("1",))]
+    groups = parameter_groups(model, parse_strategy("finetune").tuning.stages(layers), Optimisation(epochs=1, lr=0.1))
+    found = {g["name"]: (g["lr"], g["weight_decay"]) for g in groups}
+    assert found == {
+        "a": (0.1, 0.01), "a (no decay)": (0.1, 0.0), "b (no decay)": (0.1, 0.0), "head": (1.0, 0.01), "head (no decay)": (1.0, 0.0),
+    }  # fmt: skip
+    assert sum(len(g["params"]) for g in groups) == 6
+    assert isinstance(make_optimizer(groups, Optimisation(epochs=1, lr=0.1)), torch.optim.AdamW)
+    assert isinstance(make_optimizer(groups, Optimisation(epochs=1, lr=0.1, optimizer="sgd")), torch.optim.SGD)
+
+
+def test_defaults_aim_for_two_hundred_steps():
+    assert resolve({}, 3200, 32, pretrained=True).epochs == 4
+    assert resolve({}, 320, 32, pretrained=True).epochs == 20
+    assert resolve({}, 32, 32, pretrained=True).epochs == 60
+    assert resolve({}, 32, 32, pretrained=False).lr > resolve({}, 32, 32, pretrained=True).lr
+    assert resolve({"epochs": 3, "lr": 0.1}, 32, 32, pretrained=True).epochs == 3
