@@ -28,15 +28,14 @@ def test_onecycle_matches_torch():
     total = 20
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=total + 1, pct_start=7 / (total), cycle_momentum=False)
+    # the same curve: 6 steps up (30 % of 20), 14 down, one step more that neither takes
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=total + 1, pct_start=7 / 21, cycle_momentum=False)
     rates = []
     for _ in range(total):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         theirs.step()
-    assert factors(total, schedule="onecycle")[6] == pytest.approx(1.0)
-    assert rates[6] == pytest.approx(1.0)
-    assert factors(total, schedule="onecycle")[0] == pytest.approx(rates[0])
+    assert factors(total, schedule="onecycle") == pytest.approx(rates)
 
 
 def test_constant():
