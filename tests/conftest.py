@@ -51,3 +51,31 @@ def image_folder(tmp_path: Path) -> Path:
         for i in range(16):
             paint(label, rng).save(root / name / f"{i:03d}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small residual network in timm's local layout, its weights random but fixed; a source for tests of plumbing."""
+    import json
+
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("sources") / "tiny"
+    folder.mkdir()
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=5)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    config = {
+        "architecture": "test_resnet",
+        "num_classes": 5,
+        "pretrained_cfg": {
+            "input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "crop_pct": 1.0,
+            "num_classes": 5, "classifier": "fc", "first_conv": "conv1", "license": "apache-2.0",
+        },
+        "model_args": {},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "labels.txt").write_text("\n".join("abcde"))
+    return folder

@@ -50,10 +50,14 @@ def test_nothing_to_resume(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("PytorchStreamWriter failed: file write failed")]
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("PytorchStreamWriter failed: file write failed")],
 )
 def test_a_full_disk_is_one_sentence(tmp_path, error):
-    with pytest.raises(DiskFull, match="the disk is full; what was finished is kept.*--resume"), disk_errors(tmp_path / "x"):
+    with (
+        pytest.raises(DiskFull, match="the disk is full; what was finished is kept.*--resume"),
+        disk_errors(tmp_path / "x"),
+    ):
         raise error
 
 

@@ -32,6 +32,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: the K class labels, sorted.
         source_: name of the source that was used.
+        value_range_: what float images are divided by (1, or the largest training value where it is above 1).
         history_: one row an epoch; empty where the head was solved.
 
     >>> from sklearn.datasets import load_digits
@@ -90,6 +91,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         from headstart.data.scan import scan
         from headstart.evaluation.metrics import point_metrics
+
         from headstart.folder import cache_root
         from headstart.progress import SILENT
         from headstart.recipe import make_recipe
@@ -99,16 +101,19 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         from headstart.tasks.classification import Classification
         from headstart.training.device import pick_device
         from headstart.training.transfer import transfer
+        from headstart.verbs.prepare import Prepared
         from headstart.verbs.rank import candidates, rank_prepared
         from headstart.verbs.settings import settings_of
-        from headstart.verbs.prepare import Prepared
 
         check_classification_targets(y)
         self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
+        self.value_range_ = _largest(X)
         dataset = self._dataset(X, labels.astype(np.int64))
         if len(self.classes_) < 2:
             raise DataError(sentence("only one class in y", got=self.classes_.tolist(), allowed="two classes or more"))
-        values = {k: v for k, v in self.get_params().items() if v is not None and k not in ("image_shape", "random_state")}
+        values = {
+            k: v for k, v in self.get_params().items() if v is not None and k not in ("image_shape", "random_state")
+        }
         recipe = make_recipe({**values, "data": "arrays", "seed": int(self.random_state or 0)})
         strategy = parse_strategy(self.strategy)
         device = pick_device(self.device)
@@ -117,7 +122,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if name == "auto":
             name = rank_prepared(Prepared(dataset, {}), candidates(), device=str(device), seed=recipe.seed).chosen
         source = load_source(name, image_size=self.image_size)
-        handshake(strategy, source.layers, Classification(dataset.classes), pretrained=True, stepwise_options=recipe.stepwise_set)
+        handshake(
+            strategy,
+            source.layers,
+            Classification(dataset.classes),
+            pretrained=True,
+            stepwise_options=recipe.stepwise_set,
+        )
         self.source_ = source.name
         self._origin = source
         self._moved = transfer(
@@ -131,6 +142,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities float32 (n, K), columns in the order of ``classes_``."""
         from headstart.data.scan import scan
+
         from headstart.folder import cache_root
         from headstart.progress import SILENT
         from headstart.training.device import pick_device
@@ -139,7 +151,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         dataset, _ = scan(self._dataset(X, None), cache_dir=cache_root(), on_bad="fail")
         return probabilities(
-            self._moved, self._origin, dataset.classes, dataset, device=pick_device(self.device), cache_dir=cache_root(), progress=SILENT
+            self._moved,
+            self._origin,
+            dataset.classes,
+            dataset,
+            device=pick_device(self.device),
+            cache_dir=cache_root(),
+            progress=SILENT,
         )
 
     def predict(self, X: Any) -> np.ndarray:
@@ -155,21 +173,42 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "uif":
             if self.image_shape is None:
                 raise DataError(
-                    sentence("flat rows need the shape of the image", got=X.shape, fix="TransferClassifier(image_shape=(height, width))")
+                    sentence(
+                        "flat rows need the shape of the image",
+                        got=X.shape,
+                        fix="TransferClassifier(image_shape=(height, width))",
+                    )
                 )
             if X.shape[1] != int(np.prod(self.image_shape)):
-                raise DataError(sentence("rows do not have the length of image_shape", got=X.shape[1], allowed=int(np.prod(self.image_shape))))
+                raise DataError(
+                    sentence(
+                        "rows do not have the length of image_shape",
+                        got=X.shape[1],
+                        allowed=int(np.prod(self.image_shape)),
+                    )
+                )
             X = X.reshape(len(X), *self.image_shape)
-        images = [_picture(item) for item in X]
+        images = [_picture(item, self.value_range_) for item in X]
         if labels is not None and len(labels) != len(images):
             raise DataError(sentence("X and y have unequal lengths", got=f"{len(images)} images, {len(labels)} labels"))
         return ImageDataset(
-            images=images, labels=labels, classes=tuple(map(str, self.classes_)), splits=np.full(len(images), "train"), layout="arrays"
+            images=images,
+            labels=labels,
+            classes=tuple(map(str, self.classes_)),
+            splits=np.full(len(images), "train"),
+            layout="arrays",
         )
 
 
-def _picture(item: Any) -> Any:
-    """One reference: numbers outside 0..1 that are not integers (scikit-learn's digits are 0..16) are scaled by their own maximum over 1."""
-    if isinstance(item, np.ndarray) and item.ndim >= 2:
-        return item
-    return item if not hasattr(item, "__fspath__") else str(item)
+def _largest(X: Any) -> float:
+    """What float images are divided by: 1 where they lie in 0..1, else their largest value (16 for scikit-learn's digits)."""
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and X.size:
+        return max(1.0, float(X.max()))
+    return 1.0
+
+
+def _picture(item: Any, largest: float) -> Any:
+    """One reference to an image; float arrays are brought to 0..1."""
+    if isinstance(item, np.ndarray) and item.dtype.kind == "f":
+        return np.clip(item / largest, 0, 1).astype(np.float32)
+    return str(item) if hasattr(item, "__fspath__") else item

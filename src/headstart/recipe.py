@@ -79,7 +79,7 @@ class Recipe(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Precision of training; auto is fp32 on a CPU, bf16 on a GPU that has it."
     )
-    grad_clip: float | None = Field(1.0, gt=0, description="Largest norm of the gradient; null is off.")
+    grad_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 is off.")
     accumulate: int = Field(1, ge=1, description="Batches added up before one step.")
     patience: int | None = Field(
         None,

@@ -33,8 +33,14 @@ def test_every_preset_passes(name):
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
-        (Strategy("s", Frozen(), (L2SP(),)), "term 'l2sp' moves parameters of the backbone, but the tuning freezes all of it"),
-        (Strategy("s", Full(), (), Solve()), "procedure 'solve' solves the head on features that stay the same, but the tuning trains"),
+        (
+            Strategy("s", Frozen(), (L2SP(),)),
+            "term 'l2sp' moves parameters of the backbone, but the tuning freezes all of it",
+        ),
+        (
+            Strategy("s", Full(), (), Solve()),
+            "procedure 'solve' solves the head on features that stay the same, but the tuning trains",
+        ),
         (Strategy("s", Full(), (L2SP(0.0),)), "term 'l2sp' has weight 0 and would do nothing"),
     ],
 )

@@ -37,7 +37,9 @@ def test_new_head_gives_every_class_the_same_chance():
 
 def test_ask01_class_weights_just_work():
     counts = np.array([10, 40, 10])
-    np.testing.assert_allclose(class_weights("auto", counts, CLASSES), [2, 0.5, 2])  # n / (K * count): 60 / (3 * 10) ...
+    np.testing.assert_allclose(
+        class_weights("auto", counts, CLASSES), [2, 0.5, 2]
+    )  # n / (K * count): 60 / (3 * 10) ...
     assert class_weights("auto", np.array([10, 11, 12]), CLASSES) is None
     assert class_weights("none", counts, CLASSES) is None
     np.testing.assert_allclose(class_weights({"owl": 3.0}, counts, CLASSES), [1, 1, 3])

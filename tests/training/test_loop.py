@@ -29,7 +29,9 @@ def problem() -> tuple[torch.Tensor, torch.Tensor]:
 
 def run(strategy="finetune", epochs=4, folder=None, stop_after=None, valid=True, **options):
     torch.manual_seed(3)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     how = parse_strategy(strategy)
     stages = how.tuning.stages(LAYERS)
     model = Model(net, TASK.head(4), dropout=0.2)

@@ -29,7 +29,9 @@ def test_onecycle_matches_torch():
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     # the same curve: 6 steps up (30 % of 20), 14 down, one step more that neither takes
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=total + 1, pct_start=7 / 21, cycle_momentum=False)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.0, total_steps=total + 1, pct_start=7 / 21, cycle_momentum=False
+    )
     rates = []
     for _ in range(total):
         rates.append(optimizer.param_groups[0]["lr"])

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from headstart.progress import SILENT, Progress
 
 from headstart.errors import DataError, sentence
 from headstart.folder import cache_root
+from headstart.progress import SILENT, Progress
 
 
 def evaluate(

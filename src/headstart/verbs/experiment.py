@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from headstart.evaluation.gain import paired_gain
 from headstart.evaluation.metrics import classification_metrics, point_metrics
-from headstart.progress import Progress
 
 from headstart.data.dataset import ImageDataset
 from headstart.features.raw_pixels import raw_pixels
+from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.presets import parse_strategy
 from headstart.strategies.strategy import Strategy
@@ -61,6 +61,7 @@ def experiment(
     seed: int,
     cache_dir: Path,
     folder: Path,
+    pretrained: bool = True,
     head: tuple[torch.Tensor, torch.Tensor] | None = None,
     workers: int | None = None,
     clock: Clock,
@@ -98,7 +99,7 @@ def experiment(
         history.extend({"model": name} | row for row in moved.history)
         return moved, found
 
-    moved, found = run("transfer", source, strategy, first_head=head)
+    moved, found = run("transfer", source, strategy, pretrained=pretrained, first_head=head)
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
         others["scratch"] = run("scratch", source, parse_strategy("finetune"), pretrained=False)[1]

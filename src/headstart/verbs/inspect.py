@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.progress import SILENT, Progress
-
 from headstart.folder import cache_root
+from headstart.progress import SILENT, Progress
 
 
 def inspect(

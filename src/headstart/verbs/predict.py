@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.progress import SILENT, Progress
-
 from headstart.folder import cache_root
+from headstart.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import pandas as pd

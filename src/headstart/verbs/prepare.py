@@ -10,10 +10,10 @@ from headstart.data.checks import inspect_dataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
-from headstart.progress import Progress
 
 from headstart.data.dataset import ImageDataset
 from headstart.folder import cache_root
+from headstart.progress import Progress
 
 MIN_TO_VALIDATE = 20
 """Training images a class, on average, from which on a validation split is held out by default."""

@@ -27,7 +27,7 @@ def settings_of(recipe: Recipe) -> Settings:
             "weight_decay": recipe.weight_decay,
             "schedule": recipe.schedule,
             "warmup": recipe.warmup,
-            "grad_clip": recipe.grad_clip,
+            "grad_clip": recipe.grad_clip or None,
             "accumulate": recipe.accumulate,
             "patience": recipe.patience,
         },
