@@ -28,7 +28,7 @@ def make(n: int, d: int, classes: int, seed: int = 0, spread: float = 0.4) -> tu
     z = (spread * centres[y] + 1.6 * rng.normal(size=(n, latent)) * spectrum).astype(np.float32)
     X = z @ mix
     X += 0.3 * rng.normal(size=X.shape).astype(np.float32)
-    return np.maximum(X + 0.2, 0, out=X), y
+    return np.maximum(X + 0.2, 0).astype(np.float32), y
 
 
 def main() -> None:

@@ -51,7 +51,9 @@ STEPS, BATCH, TUNE_SIZE, PROBE_SIZE = 40, 16, 64, 128
 thousands of them); a source made for smaller images keeps its own size. Probes read the large sources at 128 px."""
 
 
-def cells(labels: list[str], seeds: int, targets: list[str], sources: list[str]) -> list[tuple[str, str, int, str, str]]:
+def cells(
+    labels: list[str], seeds: int, targets: list[str], sources: list[str]
+) -> list[tuple[str, str, int, str, str]]:
     """Every (target, labels, seed, source, strategy) of the study; the cheap probes first."""
     todo = [
         (target, label, seed, source, strategy)
@@ -78,7 +80,11 @@ def run_cell(cell: tuple[str, str, int, str, str], data: Path, targets: dict[Any
     if key not in targets:
         targets.clear()
         targets[key] = prepare(
-            str(data / TARGETS[target]), labels_per_class=None if label == "all" else int(label), valid_fraction=0.0, seed=seed, progress=SILENT
+            str(data / TARGETS[target]),
+            labels_per_class=None if label == "all" else int(label),
+            valid_fraction=0.0,
+            seed=seed,
+            progress=SILENT,
         )
     prepared = targets[key]
     train_set: ImageDataset = prepared.split("train")
@@ -95,7 +101,16 @@ def run_cell(cell: tuple[str, str, int, str, str], data: Path, targets: dict[Any
         source, parse_strategy({"scratch": "finetune", "raw_pixels": "probe"}.get(strategy, strategy)), prepared.classes, train_set, None, settings,
         device=torch.device("cpu"), seed=seed, score=point_metrics, cache_dir=cache_root(), pretrained=strategy != "scratch", progress=SILENT,
     )  # fmt: skip
-    found = probabilities(moved, source, prepared.classes, test_set, device=torch.device("cpu"), cache_dir=cache_root(), workers=1, progress=SILENT)
+    found = probabilities(
+        moved,
+        source,
+        prepared.classes,
+        test_set,
+        device=torch.device("cpu"),
+        cache_dir=cache_root(),
+        workers=1,
+        progress=SILENT,
+    )
     return {
         "target": target, "labels": label, "seed": seed, "source": name, "strategy": strategy,
         "accuracy": float((found.argmax(1) == test_set.labels).mean()), "right": (found.argmax(1) == test_set.labels).astype(int).tolist(),
@@ -124,7 +139,11 @@ def main() -> None:
         part, parts = map(int, args.share.split("/"))
         torch.set_num_threads(1 if parts > 1 else torch.get_num_threads())
         known = {(c["target"], c["labels"], c["seed"], c["source"], c["strategy"]) for c in done}
-        todo = [c for c in cells(args.labels, args.seeds, args.targets, args.sources) if args.strategies is None or c[4] in args.strategies]
+        todo = [
+            c
+            for c in cells(args.labels, args.seeds, args.targets, args.sources)
+            if args.strategies is None or c[4] in args.strategies
+        ]
         keys = sorted({c[:3] for c in todo})
         todo = [c for c in todo if c not in known and keys.index(c[:3]) % parts == part]
         own = args.cells.with_name(f"{args.cells.stem}-{part}.jsonl")
@@ -180,7 +199,8 @@ def write_tables(done: list[dict[str, Any]], args: argparse.Namespace) -> None:
         for source in [*BUNDLED, *WEIGHTS]:
             for strategy in ("scratch", *STRATEGIES):
                 row = [
-                    mean(target, label, source, strategy) + ("" if strategy == "scratch" else gain(target, label, source, strategy))
+                    mean(target, label, source, strategy)
+                    + ("" if strategy == "scratch" else gain(target, label, source, strategy))
                     for label in ("5", "10", "50", "all")
                 ]
                 lines.append(f"| {source} | {strategy} | " + " | ".join(row) + " |")
