@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """The most probable class of each image, (n,)."""
         found = self.predict_proba(X)
         return self.classes_[found.argmax(1)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "_origin" in state:
+            # how to make the architecture anew is a function that need not pickle, and a fitted model does not need it
+            state["_origin"] = replace(state["_origin"], build=None)
+        return state
 
     def _dataset(self, X: Any, labels: np.ndarray | None) -> Any:
         from headstart.data.dataset import ImageDataset

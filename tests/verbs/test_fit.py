@@ -193,16 +193,15 @@ def test_ask05_extend_is_longer_training_planned_anew(image_folder, tiny_source,
 
 
 def test_ask05_continue_from_takes_new_data_and_keeps_the_head(image_folder, tiny_source, tmp_path):
-    run = hs.fit(image_folder, source=str(tiny_source), strategy="finetune", out=tmp_path / "r", **FAST)
-    more = hs.fit(
-        image_folder, continue_from=run.path, epochs=1, lr=1e-8, out=tmp_path / "more", baselines="none", verify=False
-    )
+    sure = {"strategy": "finetune", "epochs": 8, "lr": 3e-3, "baselines": "none", "verify": False}
+    run = hs.fit(image_folder, source=str(tiny_source), out=tmp_path / "r", **sure)
+    more = hs.fit(image_folder, continue_from=run.path, epochs=1, lr=1e-9, out=tmp_path / "more", baselines="none", verify=False)
     assert more.recipe["source"] == str(run.path)
+    assert more.recipe["strategy"] == "finetune", "the earlier run's training options are kept"
     a, b = (pd.read_csv(r.path / "predictions.csv").set_index("path") for r in (run, more))
     columns = [c for c in a if c.startswith("prob_")]
-    # batch statistics move a little even at a learning rate of nothing; a head that starts anew would give 1/3 everywhere
-    assert np.abs(b[columns] - 1 / 3).to_numpy().max() > 0.02
-    assert (a.predicted == b.loc[a.index].predicted).mean() > 0.7
+    # a head that starts anew would give 1/3 everywhere; batch statistics move a little even at a rate of nothing
+    assert np.abs(b[columns] - 1 / 3).to_numpy().mean() > 0.5 * np.abs(a[columns] - 1 / 3).to_numpy().mean()
 
 
 def test_ask05_resume_of_a_finished_run_says_what_to_do(probe_run):
