@@ -126,7 +126,7 @@ def finetune(
             yield images, targets
 
     def validate(current: Model) -> dict[str, float]:
-        assert valid_set is not None
+        assert valid_set is not None and valid_set.labels is not None
         return score(
             predict_batches(current, task, valid_set, preprocessing, device, cache=cache, workers=feeding.workers),
             valid_set.labels,

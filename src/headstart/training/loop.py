@@ -96,7 +96,7 @@ def train(
     """
     start = time.perf_counter()
     engine = accelerator(device, precision, options.accumulate)
-    model.to(engine.device, memory_format=torch.channels_last)
+    model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(parameter_groups(model, stages, options), options)
     peaks = [group["lr"] for group in optimizer.param_groups]
     updates = math.ceil(steps_per_epoch / options.accumulate)
@@ -104,14 +104,17 @@ def train(
     net, optimizer = engine.prepare(model, optimizer)
     plain: Model = engine.unwrap_model(net, keep_fp32_wrapper=False)
 
-    epoch, history, best, stale, best_weights = 0, [], None, 0, None
+    epoch, stale = 0, 0
+    history: list[dict[str, Any]] = []
+    best: list[float] = []  # epoch, score, minus the validation loss
+    best_weights: dict[str, torch.Tensor] = {}
     state = checkpoint.load_last(folder) if folder else None
     if state:
         plain.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
         progress.say(f"{name}: going on after epoch {epoch}")
-        if best is not None and folder:
+        if best and folder:
             best_weights = checkpoint.load_best(folder)
 
     progress.start(name, total=options.epochs * steps_per_epoch, unit="step")
@@ -119,7 +122,8 @@ def train(
     stopped = bool(state and state["stopped"])
     while epoch < options.epochs and not stopped:
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        began, seen, sums = time.perf_counter(), 0, {}
+        began, seen = time.perf_counter(), 0
+        sums: dict[str, float] = {}
         net.train()
         frozen_to_eval(plain.backbone, stages)
         for i, (images, targets) in enumerate(batches(epoch)):
@@ -160,10 +164,10 @@ def train(
             plain.eval()
             scores = validate(plain)
             row |= {f"valid_{key}": value for key, value in scores.items()}
-            key = [scores[metric], -scores["loss"]]
-            stale = 0 if best is None or key > best[1:] else stale + 1
+            rank = [scores[metric], -scores["loss"]]
+            stale = 0 if not best or rank > best[1:] else stale + 1
             if stale == 0:
-                best = [epoch, *key]
+                best = [epoch, *rank]
                 best_weights = copy.deepcopy(plain.state_dict())
             stopped = options.patience is not None and stale >= options.patience
         else:
@@ -186,11 +190,11 @@ def train(
                 },
             )  # fmt: skip
     progress.done()
-    if best_weights is not None:
+    if best_weights:
         plain.load_state_dict(best_weights)
     plain.eval()
     criterion = (
-        f"epoch {best[0]} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
+        f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
-    return Fitted(plain, history, best[0] if best else epoch, criterion, time.perf_counter() - start, stopped)
+    return Fitted(plain, history, int(best[0]) if best else epoch, criterion, time.perf_counter() - start, stopped)

@@ -18,7 +18,7 @@ from headstart.data.dataset import ImageDataset
 from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
-from headstart.strategies.tuning.tuning import Stage
+from headstart.strategies.tuning.tuning import Stage, part
 from headstart.tasks.classification import Classification, class_weights
 from headstart.tasks.task import Model
 from headstart.training.finetune import Feeding, finetune, predict_batches
@@ -158,6 +158,7 @@ def transfer(
         precision=settings.precision, folder=folder, head_start=head, progress=progress, name=name, on_epoch=on_epoch,
     )  # fmt: skip
     linear = fitted.model.head
+    assert isinstance(linear, nn.Linear)
     return Transferred(
         backbone=fitted.model.backbone,
         head=(linear.weight.detach().float().cpu(), linear.bias.detach().float().cpu()),
@@ -228,8 +229,6 @@ def probabilities(
 
 def stage_table(source: Source, stages: Sequence[Stage], options: Optimisation | None) -> list[dict[str, Any]]:
     """One row a stage for the plan and the report: modules, parameters, whether they move, peak lr, batch norms."""
-    from headstart.strategies.tuning.tuning import part
-
     rows = []
     for stage in stages:
         items = [part(source.backbone, name) for name in stage.layer.modules]
