@@ -1,0 +1,254 @@
+"""Images through a frozen backbone, once: what was computed before is read from the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.data.dataset import ImageDataset
+from headstart.errors import WorkError, sentence
+from headstart.features.cache import FeatureCache
+from headstart.features.precision import ENOUGH, check_precision, fastest, least_cosine, plain, prepare
+from headstart.progress import SILENT, Progress
+from headstart.sources.source import Source
+
+FORMAT = 1
+"""Raised when the meaning of cached rows changes; part of the key."""
+LEAST_BATCH = 8
+"""Smaller batches are filled up: libraries choose other kernels for them, and an image's features would depend on its
+neighbours in the last bits."""
+CHUNK_ROWS = 512
+CHUNK_SECONDS = 20.0
+"""A chunk is written after so many rows or seconds: what a killed process loses at most."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of a data set, in its order.
+
+    Attributes:
+        X: float32 (n, width).
+        seconds: of the whole call.
+        computed: images that went through the backbone.
+        cached: images whose features were at hand: in the cache, or as the copy of another image of the set.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: what they were computed in.
+        cosine: the least similarity to fp32 features in the first batch, where a check was made in this call.
+        note: a sentence where ``"auto"`` fell back to fp32, else ``""``.
+    """
+
+    X: np.ndarray
+    seconds: float
+    computed: int
+    cached: int
+    precision: str
+    cosine: float | None = None
+    note: str = ""
+
+
+def extract(
+    source: Source,
+    dataset: ImageDataset,
+    *,
+    cache_dir: Path | None,
+    device: str = "cpu",
+    precision: str = "auto",
+    batch_size: int = 64,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> FeatureSet:
+    """Features of every image, from the cache where it has them.
+
+    Rows are keyed by the digests of the source's weights and of its preprocessing, the precision, and the content of
+    each image (``dataset.digests``), so that a renamed, moved or doubled file costs nothing, and a changed one is
+    computed again. Images are streamed; only the features are held.
+
+    Args:
+        source: its backbone is used in eval mode and left as it is.
+        dataset: with ``digests`` (:func:`headstart.data.scan.scan` sets them) if anything is to be cached.
+        cache_dir: features go to ``cache_dir/features/...``; ``None`` computes everything and writes nothing.
+        device: ``"cpu"``, ``"cuda"``, ...
+        precision: ``"auto"`` is the fastest that keeps each row of the first batch within a cosine of 0.999 of fp32
+            (the answer is kept in the cache); ``"fp32"``; ``"bf16"``; ``"fp16"`` (CUDA only).
+        batch_size: images at once, > 0.
+        workers: of the loader; ``None`` for its default.
+        progress: told of each batch.
+
+    Raises:
+        RecipeError: an unknown precision, or one that the device has not.
+        DiskFull: no room for the cache.
+        WorkError: features that are not finite numbers, or not (n, width).
+        BadImage: an image that cannot be decoded.
+    """
+    began = time.perf_counter()
+    progress = SILENT if progress is None else progress
+    check_precision(precision, device)
+    n = len(dataset)
+    X = np.empty((n, source.width), dtype=np.float32)
+    keys = [str(i) for i in range(n)] if dataset.digests is None else [str(digest) for digest in dataset.digests]
+    keep = cache_dir is not None and dataset.digests is not None
+
+    tried = fastest(device) if precision == "auto" else precision
+    verdict: dict[str, Any] = {}
+    verdict_file = None
+    if precision == "auto" and tried != "fp32" and keep and cache_dir is not None:
+        verdict_file = cache_folder(cache_dir, source, tried, device) / "checked"
+        verdict = _read_verdict(verdict_file)
+        if verdict and verdict["cosine"] < ENOUGH:
+            tried = "fp32"
+    cache = FeatureCache(cache_folder(cache_dir, source, tried, device), source.width) if keep and cache_dir else None
+
+    first: dict[str, int] = {}
+    for i, key in enumerate(keys):
+        if cache is None or key not in cache:
+            first.setdefault(key, i)
+    todo = np.fromiter(first.values(), dtype=np.int64, count=len(first))
+    cosine, note = None, _note(tried, verdict)
+    if len(todo):
+        runner = _Runner(source, device, tried, check=precision == "auto" and tried != "fp32" and not verdict)
+        _compute(runner, source, dataset.subset(todo), todo, keys, X, cache, batch_size, workers, progress)
+        if runner.cosine is not None:
+            cosine = runner.cosine
+            if verdict_file is not None:
+                _write_verdict(verdict_file, cosine, tried)
+            if (
+                runner.precision != tried
+            ):  # the check failed on the first batch: nothing was cached under this precision
+                left = extract(
+                    source, dataset, cache_dir=cache_dir, device=device, precision="fp32", batch_size=batch_size,
+                    workers=workers, progress=progress,
+                )  # fmt: skip
+                return FeatureSet(
+                    left.X, time.perf_counter() - began, left.computed, left.cached, "fp32", cosine,
+                    _note("fp32", {"cosine": cosine, "tried": tried}),
+                )  # fmt: skip
+    if cache is not None:
+        rest = np.array([i for i, key in enumerate(keys) if first.get(key) is None], dtype=np.int64)
+        cache.read([keys[i] for i in rest], X, rest)
+    for i, key in enumerate(keys):
+        if first.get(key, i) != i:
+            X[i] = X[first[key]]
+    return FeatureSet(X, time.perf_counter() - began, len(todo), n - len(todo), tried, cosine, note)
+
+
+def cache_folder(cache_dir: Path, source: Source, precision: str, device: str) -> Path:
+    """Where the features of a source are kept. fp32 features are shared by all devices, others are not."""
+    how = precision if precision == "fp32" else f"{precision}-{torch.device(device).type}"
+    name = f"{source.digest}-{source.preprocessing.digest}-{source.width}-{how}-{FORMAT}"
+    safe = all(c.isalnum() or c in "-_." for c in name)
+    return Path(cache_dir) / "features" / (name if safe else hashlib.sha256(name.encode()).hexdigest()[:32])
+
+
+class _Runner:
+    """The prepared backbone; its first batch decides whether a reduced precision is good enough."""
+
+    def __init__(self, source: Source, device: str, precision: str, *, check: bool) -> None:
+        self.source, self.device, self.precision, self.check = source, device, precision, check
+        self.forward = prepare(source.backbone, device, precision)
+        self.cosine: float | None = None
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor | None:
+        """float32 (B, width), or ``None`` where the check failed."""
+        n = len(images)
+        if n < LEAST_BATCH:
+            images = torch.cat([images, images[-1:].expand(LEAST_BATCH - n, -1, -1, -1)])
+        found = self.forward(images)[:n]
+        images = images[:n]
+        if found.shape != (len(images), self.source.width):
+            raise WorkError(
+                sentence(
+                    "the backbone gives features of another shape than it said",
+                    where=self.source.name,
+                    got=tuple(found.shape),
+                    allowed=f"({len(images)}, {self.source.width})",
+                )
+            )
+        if self.check and self.cosine is None:
+            self.cosine = least_cosine(found, plain(self.source.backbone, self.device)(images))
+            if self.cosine < ENOUGH:
+                self.precision = "fp32"
+                return None
+        if not bool(torch.isfinite(found).all()):
+            raise WorkError(
+                sentence(
+                    "features that are not finite numbers",
+                    where=f"{self.source.name} in {self.precision}",
+                    fix="--precision fp32" if self.precision != "fp32" else "another source: its weights are broken",
+                )
+            )
+        return found
+
+
+def _compute(
+    runner: _Runner,
+    source: Source,
+    part: ImageDataset,
+    places: np.ndarray,
+    keys: list[str],
+    X: np.ndarray,
+    cache: FeatureCache | None,
+    batch_size: int,
+    workers: int | None,
+    progress: Progress,
+) -> None:
+    """Fill ``X[places]`` batch by batch and hand finished chunks to the cache; stops early where the check fails."""
+    from headstart.data.loader import batches
+
+    waiting: list[int] = []
+    since = time.monotonic()
+
+    def write() -> None:
+        nonlocal since
+        if cache is not None and waiting:
+            cache.write([keys[i] for i in waiting], X[waiting])
+        waiting.clear()
+        since = time.monotonic()
+
+    more = {} if workers is None else {"workers": workers}
+    progress.start(f"features of {source.name}", total=len(part), unit="image")
+    try:
+        for batch in batches(part, source.preprocessing, batch_size=batch_size, **more):
+            found = runner(batch.images)
+            if found is None:
+                return
+            to = places[batch.index.numpy()]
+            X[to] = found.numpy()
+            waiting.extend(map(int, to))
+            if len(waiting) >= CHUNK_ROWS or time.monotonic() - since > CHUNK_SECONDS:
+                write()
+            progress.advance(len(to))
+        write()
+    finally:
+        progress.done()
+
+
+def _note(precision: str, verdict: dict[str, Any]) -> str:
+    if precision != "fp32" or not verdict:
+        return ""
+    return (
+        f"features are computed in fp32: in {verdict['tried']} one had a cosine of only {verdict['cosine']:.4f} "
+        f"to its fp32 value, {ENOUGH} is asked for"
+    )
+
+
+def _read_verdict(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"cosine": float(found["cosine"]), "tried": str(found["tried"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_verdict(path: Path, cosine: float, tried: str) -> None:
+    """What the first batch said, kept so that the next call needs no forward pass to know its precision."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    part.write_text(json.dumps({"cosine": cosine, "tried": tried}), encoding="utf-8")
+    os.replace(part, path)
