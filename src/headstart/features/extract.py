@@ -25,6 +25,8 @@ FORMAT = 1
 LEAST_BATCH = 8
 """Smaller batches are filled up: libraries choose other kernels for them, and an image's features would depend on its
 neighbours in the last bits."""
+SPEED_IMAGES = 32
+"""A speed is measured on at least so many images."""
 CHUNK_ROWS = 512
 CHUNK_SECONDS = 20.0
 """A chunk is written after so many rows or seconds: what a killed process loses at most."""
@@ -42,6 +44,8 @@ class FeatureSet:
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: what they were computed in.
         cosine: the least similarity to fp32 features in the first batch, where a check was made in this call.
         note: a sentence where ``"auto"`` fell back to fp32, else ``""``.
+        images_per_second: loading and forward pass, measured in this call or in the one that filled the cache;
+            ``None`` where fewer than 32 images were ever computed at once.
     """
 
     X: np.ndarray
@@ -51,6 +55,7 @@ class FeatureSet:
     precision: str
     cosine: float | None = None
     note: str = ""
+    images_per_second: float | None = None
 
 
 def extract(
@@ -111,13 +116,16 @@ def extract(
             first.setdefault(key, i)
     todo = np.fromiter(first.values(), dtype=np.int64, count=len(first))
     cosine, note = None, _note(tried, verdict)
+    speed = None if cache is None else _read_number(cache.folder / "speed")
     if len(todo):
+        started = time.perf_counter()
         runner = _Runner(source, device, tried, check=precision == "auto" and tried != "fp32" and not verdict)
         _compute(runner, source, dataset.subset(todo), todo, keys, X, cache, batch_size, workers, progress)
         if runner.cosine is not None:
             cosine = runner.cosine
             if verdict_file is not None:
-                _write_verdict(verdict_file, cosine, tried)
+                # kept, so that the next call needs no forward pass to know its precision
+                _write_json(verdict_file, {"cosine": cosine, "tried": tried})
             if (
                 runner.precision != tried
             ):  # the check failed on the first batch: nothing was cached under this precision
@@ -127,15 +135,19 @@ def extract(
                 )  # fmt: skip
                 return FeatureSet(
                     left.X, time.perf_counter() - began, left.computed, left.cached, "fp32", cosine,
-                    _note("fp32", {"cosine": cosine, "tried": tried}),
+                    _note("fp32", {"cosine": cosine, "tried": tried}), left.images_per_second,
                 )  # fmt: skip
+        if len(todo) >= SPEED_IMAGES:
+            speed = len(todo) / (time.perf_counter() - started)
+            if cache is not None:
+                _write_json(cache.folder / "speed", speed)
     if cache is not None:
         rest = np.array([i for i, key in enumerate(keys) if first.get(key) is None], dtype=np.int64)
         cache.read([keys[i] for i in rest], X, rest)
     for i, key in enumerate(keys):
         if first.get(key, i) != i:
             X[i] = X[first[key]]
-    return FeatureSet(X, time.perf_counter() - began, len(todo), n - len(todo), tried, cosine, note)
+    return FeatureSet(X, time.perf_counter() - began, len(todo), n - len(todo), tried, cosine, note, speed)
 
 
 def cache_folder(cache_dir: Path, source: Source, precision: str, device: str) -> Path:
@@ -211,7 +223,7 @@ def _compute(
         waiting.clear()
         since = time.monotonic()
 
-    more = {} if workers is None else {"workers": workers}
+    more: dict[str, Any] = {} if workers is None else {"workers": workers}
     progress.start(f"features of {source.name}", total=len(part), unit="image")
     try:
         for batch in batches(part, source.preprocessing, batch_size=batch_size, **more):
@@ -246,9 +258,15 @@ def _read_verdict(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _write_verdict(path: Path, cosine: float, tried: str) -> None:
-    """What the first batch said, kept so that the next call needs no forward pass to know its precision."""
+def _read_number(path: Path) -> float | None:
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    part.write_text(json.dumps({"cosine": cosine, "tried": tried}), encoding="utf-8")
+    part.write_text(json.dumps(value), encoding="utf-8")
     os.replace(part, path)
