@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -36,11 +37,11 @@ class Preprocessing:
         mode = InterpolationMode(self.interpolation)
         if self.crop_mode == "squash":
             return F.resize(image, [self.size, self.size], interpolation=mode, antialias=True)
-        side = max(self.size, round(self.size / self.crop_pct))
+        side = max(self.size, math.floor(self.size / self.crop_pct + 1e-6))
         height, width = image.shape[-2:]
         if min(height, width) != side:
-            scale = side / min(height, width)
-            to = [max(self.size, round(height * scale)), max(self.size, round(width * scale))]
+            short = min(height, width)
+            to = [side * height // short, side * width // short]
             image = F.resize(image, to, interpolation=mode, antialias=True)
         return F.center_crop(image, [self.size, self.size])
 

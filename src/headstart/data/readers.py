@@ -1,0 +1,295 @@
+"""From what people have to one data set: class folders, zip files of them, tables of paths and labels, arrays."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from headstart.data.dataset import ImageDataset, Reference
+from headstart.data.images import INSIDE, is_image
+from headstart.data.tables import ENDINGS as TABLES
+from headstart.data.tables import read_table
+from headstart.errors import DataError, sentence
+
+SPLITS = {
+    "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
+
+
+def read_dataset(
+    data: Any,
+    *,
+    path_col: str | None = None,
+    label_col: str | None = None,
+    split_col: str | None = None,
+    group: str | None = None,
+) -> ImageDataset:
+    """Read labelled images by reference; nothing is decoded.
+
+    Args:
+        data: a folder of class folders, with or without ``train``, ``valid`` (or ``val``, ``validation``, ``dev``) and
+            ``test`` above them; a .zip of the same; a CSV, TSV, JSONL or Parquet table of paths and labels, or a folder with
+            ``metadata.csv`` or ``metadata.jsonl``; or ``(images, labels)``.
+        path_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said.
+        group: a column of the table; or a regular expression whose first group, found in the file name, names what must
+            stay together; or ``"auto"``, which guesses from the stems of the file names and says so.
+
+    Raises:
+        DataError: in one sentence.
+    """
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
+        return _arrays(*data)
+    if not isinstance(data, (str, Path)):
+        raise DataError(sentence("data is a path or (images, labels)", got=type(data).__name__))
+    root = Path(data)
+    if not root.exists():
+        raise DataError(_missing(root))
+    table = _table_in(root)
+    if table:
+        dataset = read_table(table, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+    else:
+        for name, value in (("path-col", path_col), ("label-col", label_col), ("split-col", split_col)):
+            if value is not None:
+                raise DataError(
+                    sentence(
+                        f"--{name} names a column of a table, but these data are folders", where=str(root), got=value
+                    )
+                )
+        dataset = _folders(root)
+        if group is not None:
+            dataset = _grouped(dataset, group)
+    return _one_label_map(dataset)
+
+
+def _missing(root: Path) -> str:
+    from headstart.errors import near
+
+    parent = root.parent if root.parent.is_dir() else None
+    close = near(root.name, [p.name for p in parent.iterdir()], 1) if parent else []
+    return sentence(
+        "no such folder or file",
+        got=str(root),
+        fix=str(parent / close[0]) if parent and close else "headstart inspect DATA",
+    )
+
+
+def _table_in(root: Path) -> Path | None:
+    if root.is_file():
+        return root if root.suffix.lower() in TABLES else None
+    for name in ("metadata.csv", "metadata.jsonl", "metadata.parquet"):
+        if (root / name).is_file():
+            return root / name
+    return None
+
+
+def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
+    """All images below a folder or in a zip file as (reference, parts of the relative path), and how many files are none."""
+    found, others = [], 0
+    if root.is_file():
+        if root.suffix.lower() != ".zip" or not zipfile.is_zipfile(root):
+            raise DataError(
+                sentence(
+                    "not a folder, a .zip or a table of images",
+                    got=str(root),
+                    allowed=["folder of class folders", ".zip", *sorted(TABLES)],
+                )
+            )
+        with zipfile.ZipFile(root) as opened:
+            for info in opened.infolist():
+                if info.is_dir():
+                    continue
+                parts = PurePosixPath(_zip_name(info)).parts
+                if any(p.startswith(".") or p.lower() in IGNORED for p in parts):
+                    continue
+                if is_image(parts[-1]):
+                    found.append((f"{root}{INSIDE}{info.filename}", parts))
+                else:
+                    others += 1
+    else:
+        stack = [root]
+        while stack:
+            folder = stack.pop()
+            for path in sorted(folder.iterdir()):
+                if path.name.startswith(".") or path.name.lower() in IGNORED:
+                    continue
+                if path.is_dir():
+                    stack.append(path)
+                elif is_image(path.name):
+                    found.append((str(path), path.relative_to(root).parts))
+                else:
+                    others += 1
+    found.sort(key=lambda item: item[1])
+    return found, others
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; archives made on Chinese Windows carry GBK names without saying so."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("gbk") if not info.filename.isascii() else info.filename
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return info.filename
+
+
+def _folders(root: Path) -> ImageDataset:
+    found, others = _list(root)
+    if not found:
+        raise DataError(
+            sentence(
+                "there are no images",
+                where=str(root),
+                got=f"{others} other files",
+                fix="a folder with one folder of images a class",
+            )
+        )
+    while (
+        all(len(parts) > 2 for _, parts in found)
+        and len({parts[0] for _, parts in found}) == 1
+        and found[0][1][0].lower() not in SPLITS
+    ):
+        found = [(reference, parts[1:]) for reference, parts in found]  # one folder around all the classes
+    split_level = all(parts[0].lower() in SPLITS for _, parts in found if len(parts) > 1) and any(
+        len(p) > 2 for _, p in found
+    )
+    images, names, splits, loose = [], [], [], 0
+    for reference, parts in found:
+        inner = parts[1:] if split_level else parts
+        if len(inner) < 2:
+            loose += 1
+            continue
+        images.append(reference)
+        names.append(inner[0])
+        splits.append(SPLITS[parts[0].lower()] if split_level else "")
+    if not images:
+        raise DataError(
+            sentence(
+                "the images are not in class folders",
+                where=str(root),
+                got=f"{loose} images directly in it",
+                allowed="DATA/CLASS/image.jpg",
+                fix="put each class into a folder of its name",
+            )
+        )
+    notes = []
+    if others:
+        notes.append(f"{others} files that are no images were left out.")
+    if loose:
+        notes.append(f"{loose} images outside of class folders were left out.")
+    classes = tuple(sorted(set(names)))
+    index = {name: i for i, name in enumerate(classes)}
+    return ImageDataset(
+        images=images, labels=np.array([index[n] for n in names], dtype=np.int64), classes=classes,
+        splits=np.array(splits, dtype="U5"), root=str(root), layout="zip" if root.is_file() else "folders", notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _arrays(images: Any, labels: Any) -> ImageDataset:
+    names, index = np.unique(np.asarray(labels), return_inverse=True)
+    if len(images) != len(index):
+        raise DataError(
+            sentence("images and labels have unequal lengths", got=f"{len(images)} images, {len(index)} labels")
+        )
+    if not len(images):
+        raise DataError(sentence("there are no images", got="0 images"))
+    return ImageDataset(
+        images=[str(x) if isinstance(x, Path) else x for x in images], labels=index.astype(np.int64), classes=tuple(map(str, names)),
+        splits=np.full(len(index), "", dtype="U5"), layout="arrays",
+    )  # fmt: skip
+
+
+def _grouped(dataset: ImageDataset, group: str) -> ImageDataset:
+    """Groups from the file names."""
+    names = [re.split(r"[/\\]", reference)[-1] for reference in dataset.images]
+    notes = dataset.notes
+    if group == "auto":
+        groups = [re.sub(r"[-_ .]*\d+$", "", Path(name).stem) or Path(name).stem for name in names]
+        sizes = Counter(groups)
+        if max(sizes.values()) < 2 or len(sizes) < 2 * len(dataset.classes):
+            return replace(
+                dataset, notes=(*notes, "No groups could be guessed from the file names; every image stands alone.")
+            )
+        notes = (
+            *notes,
+            f"Guessed {len(sizes)} groups from the file names (such as {groups[0]!r}); give --group PATTERN if that is wrong.",
+        )
+    else:
+        try:
+            pattern = re.compile(group)
+        except re.error as error:
+            raise DataError(sentence("--group is no regular expression", got=group, allowed=str(error))) from None
+        if not pattern.groups:
+            raise DataError(sentence("--group has no group in brackets", got=group, fix=f"--group '({group})'"))
+        hits = [pattern.search(name) for name in names]
+        lost = [name for name, hit in zip(names, hits, strict=True) if not hit]
+        if lost:
+            raise DataError(
+                sentence(f"--group does not match {len(lost)} of {len(names)} file names", got=lost[0], allowed=group)
+            )
+        groups = [hit.group(1) for hit in hits if hit]
+        notes = (*notes, f"{len(set(groups))} groups, named by {group!r} in the file names, are kept together.")
+    return replace(dataset, groups=np.array(groups, dtype=str), notes=notes)
+
+
+def _one_label_map(dataset: ImageDataset) -> ImageDataset:
+    """The classes are those of the training split; a class that only another split has is an error, a missing one a note."""
+    splits = set(dataset.splits)
+    if splits <= {""} or "train" not in splits or dataset.labels is None:
+        return dataset
+    train = {dataset.classes[i] for i in dataset.labels[dataset.splits == "train"]}
+    notes = list(dataset.notes)
+    for split in ("valid", "test"):
+        here = {dataset.classes[i] for i in dataset.labels[dataset.splits == split]}
+        unknown = sorted(here - train)
+        if unknown:
+            raise DataError(
+                sentence(
+                    f"the {split} split has classes that the train split lacks",
+                    where=dataset.root,
+                    got=", ".join(unknown[:5]),
+                    allowed=sorted(train)[:20],
+                )
+            )
+        if here and train - here:
+            notes.append(f"The {split} split has no image of {', '.join(sorted(train - here)[:5])}.")
+    return replace(dataset, notes=tuple(notes))
+
+
+def read_images(inputs: Sequence[Reference]) -> ImageDataset:
+    """Unlabelled images for prediction: files, folders (all images below), zip files, arrays, PIL pictures.
+
+    Raises:
+        DataError: a path is missing, or there is no image in it.
+    """
+    images: list[Reference] = []
+    for item in inputs:
+        if isinstance(item, Path):
+            item = str(item)
+        if not isinstance(item, str):
+            images.append(item)
+            continue
+        if INSIDE in item:
+            images.append(item)
+            continue
+        path = Path(item)
+        if not path.exists():
+            raise DataError(_missing(path))
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            found, _ = _list(path)
+            if not found:
+                raise DataError(sentence("there are no images", where=item))
+            images += [reference for reference, _ in found]
+        else:
+            images.append(item)
+    if not images:
+        raise DataError(sentence("nothing to predict", got="no input", fix="headstart predict RUN photo.jpg"))
+    return ImageDataset(images=images, labels=None, classes=(), splits=np.full(len(images), "", dtype="U5"))

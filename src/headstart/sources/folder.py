@@ -1,0 +1,98 @@
+"""A model folder (config.json + model.safetensors in timm's local layout) or a run folder as a source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import SourceError, sentence
+from headstart.sources.assemble import assemble, timm_preprocessing
+from headstart.sources.checkpoint import read_tensors
+from headstart.sources.source import Source
+
+
+def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
+    """A source from a folder; a run folder means its ``model/``.
+
+    Raises:
+        SourceError: no config.json or weights, an unknown layout, or weights that are not those the config was written for.
+    """
+    if (folder / "model" / "config.json").is_file():
+        folder = folder / "model"
+    config = read_config(folder)
+    weights = next((folder / f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
+    if weights is None:
+        raise SourceError(sentence("the model folder has no weights", where=str(folder), allowed="model.safetensors"))
+    if "architecture" not in config:
+        kind = config.get("model_type") or (config.get("architectures") or ["unknown"])[0]
+        raise SourceError(
+            sentence(
+                "this model folder is of a kind that does not serve images here yet",
+                where=str(folder),
+                got=kind,
+                allowed="timm's layout (config.json with 'architecture')",
+            )
+        )
+    cfg: dict[str, Any] = {
+        **{k: config[k] for k in ("label_names",) if k in config},
+        **config.get("pretrained_cfg", {}),
+    }
+    labels = folder / "labels.txt"
+    classes = (
+        tuple(labels.read_text(encoding="utf-8").splitlines())
+        if labels.is_file()
+        else tuple(cfg.get("label_names") or ())
+    )
+    own = config.get("headstart", {})
+    classifier = cfg.get("classifier")
+    source = assemble(
+        name, config.get("library", "timm"), config["architecture"], config.get("model_args", {}), timm_preprocessing(cfg, image_size),
+        read_tensors(weights), licence=cfg.get("license") or _licence_file(folder), classes=classes,
+        description=own.get("description", ""), classifier=classifier if isinstance(classifier, str) else None,
+    )  # fmt: skip
+    if own.get("digest") not in (None, source.digest):
+        raise SourceError(
+            sentence(
+                "the weights are not those that this folder was written with",
+                where=str(folder),
+                got=f"digest {source.digest}",
+                allowed=own["digest"],
+                fix="copy the folder again",
+            )
+        )
+    return source
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json.
+
+    Raises:
+        SourceError: it is missing or is not JSON.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise SourceError(
+            sentence(
+                "not a model folder: it has no config.json",
+                got=str(folder),
+                allowed="config.json + model.safetensors, or a run folder",
+                fix="--source FILE.safetensors --arch timm/NAME for a bare checkpoint",
+            )
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(sentence("config.json is not JSON", where=str(folder), got=str(error)[:80])) from None
+
+
+def _licence_file(folder: Path) -> str:
+    """What the first lines of a LICENSE file say, where the config is silent."""
+    path = next((folder / n for n in ("LICENSE", "LICENSE.txt", "LICENSE.md") if (folder / n).is_file()), None)
+    if path is None:
+        return "not stated"
+    head = " ".join(path.read_text(encoding="utf-8", errors="replace").split())[:300]
+    for words, name in (("Apache License", "apache-2.0"), ("MIT License", "mit"), ("BSD 3-Clause", "bsd-3-clause")):
+        if words in head:
+            return f"{name} (its LICENSE file)"
+    return "see its LICENSE file"

@@ -1,0 +1,68 @@
+"""Write a model folder in the library's own layout, so that it is the next source and opens without Headstart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from headstart.data.preprocessing import Preprocessing
+from headstart.sources.checkpoint import weights_digest
+from headstart.sources.source import Source
+
+
+def save_model(
+    folder: Path,
+    source: Source,
+    backbone: nn.Module,
+    head: nn.Linear,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    card: str,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write ``config.json``, ``model.safetensors``, ``labels.txt`` and ``README.md``.
+
+    Args:
+        folder: made if it is not there.
+        source: says the architecture.
+        backbone, head: the weights; the head goes under the library's own name for it.
+        classes: names in the order of the head's rows.
+        card: text of the README.
+        extra: kept under ``headstart`` in the config.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in backbone.state_dict().items()}
+    tensors |= {f"{source.classifier}.{k}": v.detach().cpu().contiguous().clone() for k, v in head.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    side = preprocessing.size
+    config = {
+        "library": source.library,
+        "architecture": source.architecture,
+        "num_classes": len(classes),
+        "num_features": source.width,
+        "model_args": source.model_args,
+        "pretrained_cfg": {
+            "input_size": [3, side, side],
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "interpolation": preprocessing.interpolation,
+            "crop_pct": preprocessing.crop_pct,
+            "crop_mode": preprocessing.crop_mode,
+            "num_classes": len(classes),
+            "classifier": source.classifier,
+            "license": source.licence,
+        },
+        "headstart": {
+            "digest": weights_digest(backbone),
+            "from": source.name,
+            "from_digest": source.digest,
+            **(extra or {}),
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (folder / "labels.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
