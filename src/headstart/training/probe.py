@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from headstart.errors import DataError, sentence
-from headstart.functional.logistic import check_inputs, rotate, seen_classes, solve, unrotate
+from headstart.functional.logistic import Solver, check_inputs, rotate, seen_classes, unrotate
 from headstart.training.folds import assign_folds
 
-FOLD_BYTES = 256 << 20  # logits of the folds that are solved together, at most
+SMALL = 3e8
+"""Multiplications in one step of all folds below which a second thread costs more than it brings (and very much more
+where another process keeps a core busy)."""
+FOLD_BYTES = 128 << 20  # logits of the folds that are solved together, at most
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class Probe:
         bias: float32 (K,); -1e4 for a class with no example.
         strength: the chosen C (scikit-learn's convention, on standardised features).
         strengths: those tried, rising; the path may end early, so that there are fewer than were asked for.
-        cv_accuracy: float64, one a strength tried: held-out accuracy in 0..1, weighted by ``sample_weight``; empty
-            where no cross-validation was possible.
+        cv_accuracy: float64, one a strength tried: held-out accuracy in 0..1, weighted by ``sample_weight``; one
+            nan where no cross-validation was possible.
         cv_log_loss: float64, the same for the log loss in nats.
         cv_se: standard error of the chosen strength's accuracy; nan where there was no cross-validation.
         oof: float32 (n, K): probabilities of each row by the folds that did not see it, at the chosen strength, for
@@ -130,8 +134,44 @@ def fit_probe(
     n, d = X.shape
     tries = sorted(set(map(float, strengths))) if strengths is not None else default_strengths(n, d, n_classes)
     fold = assign_folds(y, folds=folds, groups=groups, seed=seed)
-    n_folds = int(fold.max()) + 1
 
+    small = n * min(n, d) * n_classes * max(int(fold.max()) + 1, 1) < SMALL
+    with _threads(1 if small else torch.get_num_threads()):
+        found = _fit(X, y, weights, n_classes, tries, fold, tol, max_iter, device, progress)
+    oof = None
+    if found.oof is not None:
+        oof = np.full((n_all, n_classes), np.nan, dtype=np.float32)
+        oof[used] = found.oof
+    return replace(found, oof=oof, seconds=time.perf_counter() - began)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """At most ``n`` threads for torch's arithmetic, and for the BLAS under scipy."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        with threadpool_limits(limits=n, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit(
+    X: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    n_classes: int,
+    tries: list[float],
+    fold: np.ndarray,
+    tol: float,
+    max_iter: int,
+    device: str,
+    progress: Callable[[str], None] | None,
+) -> Probe:
+    n = len(y)
     Xt = torch.from_numpy(np.ascontiguousarray(X)).to(device)
     yt, wt = torch.from_numpy(y).to(device), torch.from_numpy(weights).to(device, Xt.dtype)
     scale = Xt.std(0, correction=0)
@@ -141,30 +181,23 @@ def fit_probe(
     seen = seen_classes(yt, wt[None], n_classes)
     start = Xt.new_zeros(len(design.variance), 1, n_classes)
 
-    usable = [f for f in range(n_folds) if len(np.unique(y[fold != f])) >= 2]
+    usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[fold != f])) >= 2]
     if usable:
         search = _Search(y, weights)
         held = torch.from_numpy(fold).to(device)
         fold_weights = torch.stack([torch.where(held == f, 0, wt) for f in usable])
         at_once = max(1, int(FOLD_BYTES // (n * n_classes * Xt.element_size())))
-        current = start.expand(-1, len(usable), -1).clone()
+        parts = [fold_weights[a : a + at_once] for a in range(0, len(usable), at_once)]
+        solvers = [Solver(design, yt, n_classes, part, start.expand(-1, len(part), -1)) for part in parts]
         means: list[torch.Tensor] = []
         for i, C in enumerate(tries):
-            parts = [
-                solve(
-                    design, yt, n_classes, C, fold_weights[a : a + at_once], current[:, a : a + at_once],
-                    tol=tol, max_iter=max_iter,
-                )[0]
-                for a in range(0, len(usable), at_once)
-            ]  # fmt: skip
-            current = torch.cat(parts, 1)
             oof = np.full((n, n_classes), np.nan, dtype=np.float32)
-            for b, f in enumerate(usable):
-                rows = held == f
-                missing = ~seen_classes(yt, fold_weights[b : b + 1], n_classes)[0]
-                logits = (design.rows[rows] @ current[:, b]).masked_fill(missing, -1e4)
-                oof[fold == f] = logits.softmax(1).float().cpu().numpy()
-            means.append(current.mean(1, keepdim=True))
+            for a, solver in enumerate(solvers):
+                solver.solve(C, tol=tol, max_iter=max_iter)
+                for b in range(solver.logits.shape[1]):
+                    f = usable[a * at_once + b]
+                    oof[fold == f] = solver.logits[held == f, b].softmax(1).float().cpu().numpy()
+            means.append(torch.cat([solver.coefficients for solver in solvers], 1).mean(1, keepdim=True))
             search.add(oof)
             if progress is not None:
                 progress(f"strength {i + 1} of {len(tries)}: held-out accuracy {search.accuracy[-1]:.3f}")
@@ -180,16 +213,11 @@ def fit_probe(
         )
     else:
         strength = tries[(len(tries) - 1) // 2]
-        tries, accuracy, losses, se, chosen_oof = [strength], np.empty(0), np.empty(0), float("nan"), None
+        tries, accuracy, losses, se, chosen_oof = [strength], np.full(1, np.nan), np.full(1, np.nan), float("nan"), None
         why = f"C = {strength:.3g} is the middle of the path: with one example a class (or one group) nothing can be held out"
-    W, _, _, converged = solve(
-        design, yt, n_classes, strength, wt[None], start.contiguous(), tol=tol / 10, max_iter=max_iter
-    )
-    weight, bias = unrotate(design, W, seen)
-    full = None
-    if chosen_oof is not None:
-        full = np.full((n_all, n_classes), np.nan, dtype=np.float32)
-        full[used] = chosen_oof
+    final = Solver(design, yt, n_classes, wt[None], start)
+    _, _, converged = final.solve(strength, tol=tol / 10, max_iter=max_iter)
+    weight, bias = unrotate(design, final.coefficients, seen)
     return Probe(
         weight=weight[0].float().cpu().numpy(),
         bias=bias[0].float().cpu().numpy(),
@@ -198,11 +226,11 @@ def fit_probe(
         cv_accuracy=accuracy,
         cv_log_loss=losses,
         cv_se=se,
-        oof=full,
+        oof=chosen_oof,
         folds=len(usable),
         why=why,
         converged=converged,
-        seconds=time.perf_counter() - began,
+        seconds=0.0,
     )
 
 
