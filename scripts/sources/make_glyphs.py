@@ -32,7 +32,7 @@ def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def main() -> None:
-    args = arguments("glyphs", steps=6000, description=__doc__ or "")
+    args = arguments("glyphs", steps=5500, description=__doc__ or "")
     generator = start(args.seed)
     began = time.monotonic()
     fields, labels = atlas()

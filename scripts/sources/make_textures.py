@@ -61,7 +61,7 @@ def cropped(images: Tensor, labels: Tensor, n: int, generator: torch.Generator) 
 
 
 def main() -> None:
-    args = arguments("textures", steps=2800, description=__doc__ or "")
+    args = arguments("textures", steps=2200, description=__doc__ or "")
     generator = start(args.seed)
     began = time.monotonic()
     classes = kinds()

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from headstart.sources.load import load_source
+from headstart.sources import load_source
 
 BUNDLED = Path(__file__).resolve().parents[2] / "src" / "headstart" / "sources" / "bundled"
 NAMES = sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()) if BUNDLED.is_dir() else []
