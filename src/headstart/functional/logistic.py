@@ -28,6 +28,7 @@ import torch
 from headstart.errors import DataError, sentence
 
 MEMORY = 12  # pairs that L-BFGS remembers
+STILL = 5  # steps without a visible decrease after which a problem is at the floor of its float type
 ABSENT = -1e4  # logit offset of a class with no weight: exp() of it is 0 in every float type
 
 
@@ -193,12 +194,12 @@ class Solver:
             return 0.5 * per_weight * W[:-1].square().sum((0, 2), dtype=torch.float64)
 
         value, step, ok = self.loss + penalty(self.coefficients), 0, False
-        stuck = torch.zeros_like(value, dtype=torch.bool)
+        still = torch.zeros_like(value)  # steps in a row that changed the value by no more than its rounding
         while True:
             g = self.slope + ridge * self.coefficients
             D = self._direction(g, ridge)
             slope = dot(g, D).double()
-            ok = bool(((-0.5 * slope <= tol) | stuck).all())
+            ok = bool(((-0.5 * slope <= tol) | (still >= STILL)).all())
             if ok or step >= max_iter:
                 return value * strength * self.total, step, ok
             step += 1
@@ -219,7 +220,7 @@ class Solver:
                 bow = -0.5 * slope * t * t / (tried - value - slope * t)
                 shorter = torch.minimum(torch.maximum(bow, 0.1 * t), 0.5 * t) if attempt < 24 else torch.zeros_like(t)
                 t = torch.where(bad, shorter, t)
-            stuck = t == 0
+            still = torch.where(value - tried > 4 * eps * value.abs(), 0.0, still + 1)
             new, self.spread = self._gradient(logp)
             del L, logp
             self.pairs = [*self.pairs[-MEMORY + 1 :], (W - self.coefficients, new - self.slope)]

@@ -227,7 +227,8 @@ def _order(results: list[tuple[Row, np.ndarray | None]], by: str) -> tuple[list[
                 break
             gap = reference - right
             gap = gap[np.isfinite(gap)]
-            if gap.mean() > gap.std() / math.sqrt(len(gap)):
+            # the error of the difference if both were equally good, as in McNemar's test
+            if gap.sum() > math.sqrt((gap**2).sum()) + 1e-9:
                 break
             equal.append(row)
     cost = sorted(equal, key=lambda row: (math.inf if row.macs is None else row.macs, row.parameters or 0))

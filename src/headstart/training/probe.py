@@ -255,9 +255,9 @@ class _Search:
         self.oof.append(oof)
 
     def se(self, i: int, versus: int | None = None) -> float:
-        """Standard error of an accuracy, or of the difference of two on the same rows."""
+        """Standard error of an accuracy, or of the difference of two on the same rows if they were equally good."""
         x = self.right[i] - (0 if versus is None else self.right[versus])
-        middle = self.share @ x
+        middle = self.share @ x if versus is None else 0.0
         return float(np.sqrt(self.share**2 @ (x - middle) ** 2))
 
     @property
