@@ -92,7 +92,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         from headstart.data.scan import scan
         from headstart.evaluation.metrics import point_metrics
-
         from headstart.folder import cache_root
         from headstart.progress import SILENT
         from headstart.recipe import make_recipe
@@ -143,7 +142,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities float32 (n, K), columns in the order of ``classes_``."""
         from headstart.data.scan import scan
-
         from headstart.folder import cache_root
         from headstart.progress import SILENT
         from headstart.training.device import pick_device

@@ -77,3 +77,14 @@ class ImageDataset:
         h.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).tobytes())
         h.update("\0".join(map(str, self.splits)).encode())
         return h.hexdigest()[:16]
+
+
+def name_of(reference: Any, root: str, index: int) -> str:
+    """How an image is called in tables: its path relative to the data's root, or ``#index`` for one in memory."""
+    if not isinstance(reference, str):
+        return f"#{index}"
+    base = str(root).rstrip("/\\")
+    if base and reference.startswith(base):
+        rest = reference[len(base) :].lstrip("!/\\")
+        return rest or reference
+    return reference

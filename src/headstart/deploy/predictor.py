@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from headstart.features.extract import extract
-from headstart.progress import Progress
 
 from headstart.data.dataset import ImageDataset
 from headstart.errors import RunError, sentence
+from headstart.features.extract import extract
+from headstart.progress import Progress
 from headstart.sources import load_source
 from headstart.training.device import pick_device
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from headstart.data.augment import augmentation, mix_batch
-from headstart.data.loader import DecodedCache, batches
-from headstart.progress import Progress
 from torch import nn
 
+from headstart.data.augment import augmentation, mix_batch
 from headstart.data.dataset import ImageDataset
+from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.progress import Progress
 from headstart.sources.source import Layer
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy

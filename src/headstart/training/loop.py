@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from headstart.progress import Progress
 
 from headstart.errors import Diverged, sentence
+from headstart.progress import Progress
 from headstart.strategies.procedures.procedure import Procedure
 from headstart.strategies.terms.term import Penalty
 from headstart.strategies.tuning.tuning import Stage, frozen_to_eval

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from headstart.features.extract import extract
-from headstart.progress import Progress
 from torch import nn
 
 from headstart.data.dataset import ImageDataset
+from headstart.features.extract import extract
+from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy

@@ -39,9 +39,8 @@ def evaluate(
     """
     from headstart.data.readers import read_dataset
     from headstart.data.scan import scan
-    from headstart.evaluation.metrics import classification_metrics
-
     from headstart.deploy.predictor import Predictor
+    from headstart.evaluation.metrics import classification_metrics
 
     predictor = Predictor(run, device)
     dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col)

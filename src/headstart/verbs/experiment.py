@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from headstart.evaluation.gain import paired_gain
-from headstart.evaluation.metrics import classification_metrics, point_metrics
 
 from headstart.data.dataset import ImageDataset
+from headstart.evaluation.gain import paired_gain
+from headstart.evaluation.metrics import classification_metrics, point_metrics
 from headstart.features.raw_pixels import raw_pixels
 from headstart.progress import Progress
 from headstart.sources.source import Source
@@ -153,7 +153,6 @@ def source_scores(
     from dataclasses import replace
 
     from headstart.features.extract import extract
-
     from headstart.training.probe import fit_probe
 
     assert data.labels is not None

@@ -32,9 +32,9 @@ def predict(
         DataError: an input is missing, or there is no image in it.
     """
     import pandas as pd
+
     from headstart.data.readers import read_images
     from headstart.data.scan import scan
-
     from headstart.deploy.predictor import Predictor
     from headstart.verbs.write import predictions_table
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from headstart.data.checks import inspect_dataset
+from headstart.data.dataset import ImageDataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
-
-from headstart.data.dataset import ImageDataset
 from headstart.folder import cache_root
 from headstart.progress import Progress
 

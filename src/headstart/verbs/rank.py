@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headstart.ranking.rank import Ranking, rank_sources
-
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
+from headstart.ranking.rank import Ranking, rank_sources
 from headstart.sources import list_sources
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare

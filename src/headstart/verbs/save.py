@@ -69,8 +69,9 @@ def verify(work: Path, test_set: ImageDataset, found: np.ndarray, limit: int = 1
         for i in pick:
             reference = test_set.images[i]
             if not isinstance(reference, str):
-                from headstart.data.images import read_image
                 from torchvision.io import write_png
+
+                from headstart.data.images import read_image
 
                 reference = str(Path(aside) / f"{i}.png")
                 write_png(read_image(test_set.images[i]), reference)

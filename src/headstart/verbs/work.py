@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
 from headstart.evaluation.report import write_report
 from headstart.evaluation.verdict import verdict
-
-from headstart.errors import RecipeError, sentence
 from headstart.folder import cache_root, read_json, write_json
 from headstart.progress import Progress
 from headstart.recipe import Recipe

@@ -9,19 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import ImageDataset, name_of
 from headstart.folder import write_json, write_text
-
-
-def name_of(reference: Any, root: str, index: int) -> str:
-    """How an image is called in tables: its path relative to the data's root, or ``#index`` for one in memory."""
-    if not isinstance(reference, str):
-        return f"#{index}"
-    base = str(root).rstrip("/\\")
-    if base and reference.startswith(base):
-        rest = reference[len(base) :].lstrip("!/\\")
-        return rest or reference
-    return reference
 
 
 def predictions_table(dataset: ImageDataset, found: np.ndarray) -> pd.DataFrame:

@@ -1,0 +1,48 @@
+"""Options that mean the same in every verb, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+Json = typer.Option(False, "--json", help="Print one JSON object on standard output and nothing else there.")
+Quiet = typer.Option(False, "--quiet", "-q", help="No progress and no notes.")
+Device = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1 or mps.")
+Seed = typer.Option(0, "--seed", min=0, help="Seed of splits, weights, batches and augmentation.")
+PathCol = typer.Option(None, "--path-col", help="Column of a table with the image path (guessed if left out).")
+LabelCol = typer.Option(None, "--label-col", help="Column of a table with the label (guessed if left out).")
+SplitCol = typer.Option(None, "--split-col", help="Column of a table with train/valid/test.")
+Group = typer.Option(
+    None,
+    "--group",
+    help="What must stay in one split: a column, a pattern on the file name such as '(patient\\d+)', or auto.",
+)
+
+
+def progress(quiet: bool) -> Any:
+    """The progress display of this terminal, or a silent one."""
+    from headstart.cli.progress import Terminal
+    from headstart.progress import SILENT
+
+    return SILENT if quiet else Terminal()
+
+
+def emit(value: Any) -> None:
+    """Print JSON on standard output, readable in any script."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=float))
+
+
+def console() -> Any:
+    """rich's console on standard output."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False)
+
+
+def score(cell: dict[str, Any]) -> str:
+    """``0.912 [0.880, 0.941]``."""
+    low, high = cell["ci95"]
+    return f"{cell['value']:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,48 @@
+"""`headstart compare`."""
+
+from pathlib import Path
+
+import typer
+
+from headstart.cli.common import Json, console, emit
+
+HELP = """Several runs on the test images they share: which is better, beyond the noise?
+
+headstart compare runs/probe runs/finetune runs/l2sp
+"""
+
+
+def compare(
+    runs: list[Path] = typer.Argument(..., help="Two run folders or more."),
+    metric: str = typer.Option("accuracy", "--metric", help="accuracy, balanced_accuracy or macro_f1."),
+    json: bool = Json,
+) -> None:
+    from headstart.verbs.compare import compare as work
+
+    found = work(runs, metric=metric)
+    if json:
+        emit(found)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    out.print(f"{metric.replace('_', ' ')} on {found['n']} shared test images")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("run", metric.replace("_", " "), "strategy", "source"):
+        table.add_column(column)
+    for row in sorted(found["runs"], key=lambda r: -r["value"]):
+        table.add_row(Text(row["run"]), f"{row['value']:.3f}", row["strategy"], Text(row["source"]))
+    out.print(table)
+    out.print()
+    for pair in found["pairs"]:
+        low, high = pair["ci95"]
+        out.print(
+            Text(
+                f"{pair['a']} - {pair['b']}: {pair['value']:+.3f} [{low:+.3f}, {high:+.3f}], p = {pair['p_holm']:.2g} (Holm): {pair['verdict']}"
+            )
+        )
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(compare)

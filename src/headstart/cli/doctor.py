@@ -1,0 +1,34 @@
+"""`headstart doctor`."""
+
+import typer
+
+from headstart.cli.common import Json, console, emit
+
+HELP = (
+    """Is everything here that Headstart needs? Versions, the torch/torchvision pair, devices, disk, caches, fonts."""
+)
+
+
+def doctor(json: bool = Json) -> None:
+    from headstart.verbs.doctor import doctor as work
+
+    found = work()
+    if json:
+        emit(found)
+    else:
+        from rich.text import Text
+
+        out = console()
+        for check in found["checks"]:
+            mark, style = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "bad": ("BAD ", "bold red")}[
+                check["state"]
+            ]
+            out.print(Text(f"{mark} ", style=style) + Text(f"{check['name']}: {check['value']}"))
+            if check["fix"]:
+                out.print(Text(f"       {check['fix']}", style=style))
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(doctor)

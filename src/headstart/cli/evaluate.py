@@ -1,0 +1,75 @@
+"""`headstart evaluate`."""
+
+from pathlib import Path
+
+import typer
+
+from headstart.cli.common import Device, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, score
+
+HELP = """How good a run is on labelled images it has not seen; classes are matched by name.
+
+headstart evaluate runs/flowers new_flowers/ --min accuracy=0.9          (exit code 4 if it is not reached)
+"""
+
+
+def evaluate(
+    run: Path = typer.Argument(..., help="A run folder."),
+    data: str = typer.Argument(..., help="Labelled images, as for fit."),
+    split: str = typer.Option(
+        None, "--split", help="Only this split; default: test where the data names one, else all.", show_default=False
+    ),
+    minimum: list[str] = typer.Option(
+        None, "--min", help="metric=value that must be reached; repeat it.", show_default=False
+    ),
+    path_col: str = PathCol,
+    label_col: str = LabelCol,
+    split_col: str = SplitCol,
+    device: str = Device,
+    json: bool = Json,
+    quiet: bool = Quiet,
+) -> None:
+    from headstart.errors import RecipeError, sentence
+    from headstart.verbs.evaluate import evaluate as work
+
+    wanted = {}
+    for item in minimum or []:
+        name, _, value = item.partition("=")
+        try:
+            wanted[name.strip()] = float(value)
+        except ValueError:
+            raise RecipeError(sentence("cannot read --min", got=item, fix="--min accuracy=0.9")) from None
+    found = work(
+        run,
+        data,
+        split=split,
+        path_col=path_col,
+        label_col=label_col,
+        split_col=split_col,
+        device=device,
+        progress=progress(quiet or json),
+    )
+    for name in wanted:
+        if name not in found["scores"]:
+            raise RecipeError(sentence("unknown metric of --min", got=name, allowed=list(found["scores"])))
+    missed = {name: value for name, value in wanted.items() if found["scores"][name]["value"] < value}
+    if json:
+        emit({**found, "missed": missed})
+    else:
+        from rich.text import Text
+
+        out = console()
+        out.print(f"{found['n']} images ({found['split']})")
+        for name, cell in found["scores"].items():
+            out.print(f"{name:>18}  {score(cell)}")
+        for name in found["missing"]:
+            out.print(Text(f"note: no image of class {name}", style="yellow"))
+        for path, reason in found["bad"]:
+            out.print(Text(f"left out: {path}: {reason}", style="yellow"))
+        for name, value in missed.items():
+            out.print(Text(f"not reached: {name} {found['scores'][name]['value']:.3f} < {value}", style="bold red"))
+    if missed:
+        raise typer.Exit(4)
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(evaluate)

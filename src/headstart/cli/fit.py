@@ -1,0 +1,83 @@
+"""`headstart fit`."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from headstart.cli.common import Json, Quiet, emit, progress
+from headstart.cli.options import given, with_options
+
+HELP = """Move a source to your images, prove whether that helped, write a run folder with a report.
+
+headstart fit flowers/                                     rank the bundled sources, take the best, solve the head
+
+headstart fit flowers/ --source timm/resnet18 --strategy finetune
+
+headstart fit labels.csv --strategy "l2sp(weight=0.1)" --epochs 20 --out runs/roses
+
+headstart fit recipe.yaml                                  the same options as keys of a YAML file
+
+headstart fit --resume                                     go on with the run that was stopped
+
+headstart fit --extend runs/roses --epochs 40              train a finished run longer
+
+headstart fit more/ --continue-from runs/roses             start from a finished run, on other data
+"""
+
+
+def fit(
+    data: str = typer.Argument(
+        None, help="Folder of class folders, .zip of it, table (CSV, TSV, JSONL, Parquet), or recipe.yaml."
+    ),
+    source: str = typer.Option(
+        None,
+        "--source",
+        "-s",
+        help="What to transfer from: bundled/NAME, timm/NAME, torchvision/NAME, hf/ORG/NAME, a model or run folder, a checkpoint; auto ranks [auto].",
+        show_default=False,
+    ),
+    sources: str = typer.Option(
+        None,
+        "--sources",
+        help="Candidates for --source auto, separated by commas [the bundled ones].",
+        show_default=False,
+    ),
+    arch: str = typer.Option(
+        None, "--arch", help="Architecture of a bare checkpoint file, such as timm/resnet18.", show_default=False
+    ),
+    strategy: str = typer.Option(
+        None, "--strategy", help="probe, head, last(n), finetune or l2sp(weight=..) [probe].", show_default=False
+    ),
+    out: Path = typer.Option(None, "--out", "-o", help="Run folder to make [runs/NAME].", show_default=False),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the unfinished run at --out (or the newest one)."),
+    extend: Path = typer.Option(
+        None, "--extend", help="A finished run to train longer, to --epochs in all.", show_default=False
+    ),
+    continue_from: Path = typer.Option(
+        None, "--continue-from", help="A finished run whose model is the start for other DATA.", show_default=False
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace what is at --out, once the new run is whole."),
+    json: bool = Json,
+    quiet: bool = Quiet,
+    **options: Any,
+) -> None:
+    from headstart.verbs.fit import fit as work
+
+    recipe = None
+    if data is not None and data.lower().endswith((".yaml", ".yml")):
+        recipe, data = data, None  # type: ignore[assignment]
+    run = work(
+        data, recipe=recipe, out=out, resume=resume, extend=extend, continue_from=continue_from, force=force,
+        progress=progress(quiet or (json and quiet)), source=source, sources=sources, arch=arch, strategy=strategy, **given(options),
+    )  # fmt: skip
+    if json:
+        emit({"run": str(run.path), "report": str(run.path / "report.html"), **run.metrics})
+    else:
+        from headstart.cli.summary import show_run
+
+        show_run(run)
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(with_options(fit))

@@ -1,0 +1,79 @@
+"""`headstart inspect`."""
+
+import typer
+
+from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress
+
+HELP = """What is in the data and what is wrong with it, before anything is trained.
+
+Counts and imbalance, files that cannot be decoded, copies and near copies (also across splits: leaks), sizes, channels,
+classes with too few examples.
+
+headstart inspect flowers/          headstart inspect labels.csv --group patient --json
+"""
+
+
+def inspect(
+    data: str = typer.Argument(..., help="Folder of class folders, .zip of it, or a table (CSV, TSV, JSONL, Parquet)."),
+    path_col: str = PathCol,
+    label_col: str = LabelCol,
+    split_col: str = SplitCol,
+    group: str = Group,
+    strict: bool = typer.Option(False, "--strict", help="End with exit code 4 if there is any warning (for scripts)."),
+    json: bool = Json,
+    quiet: bool = Quiet,
+) -> None:
+    from headstart.verbs.inspect import inspect as work
+
+    info = work(
+        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, progress=progress(quiet or json)
+    )
+    if json:
+        emit(info)
+    else:
+        _show(info)
+    if strict and info["warnings"]:
+        raise typer.Exit(4)
+
+
+def _show(info: dict) -> None:  # type: ignore[type-arg]
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    out.print(
+        Text(f"{info['n']} images in {len(info['classes'])} classes ({info['layout']}, {info['root']})", style="bold")
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    splits = list(info["counts_by_split"])
+    for column in ("class", "images", *splits, ""):
+        table.add_column(column, justify="left" if column in ("class", "") else "right")
+    top = max(info["counts"].values()) or 1
+    for name, n in sorted(info["counts"].items(), key=lambda item: -item[1])[:40]:
+        table.add_row(
+            Text(name),
+            str(n),
+            *(str(info["counts_by_split"][s][name]) for s in splits),
+            "█" * max(1, round(24 * n / top)),
+        )
+    out.print(table)
+    if len(info["counts"]) > 40:
+        out.print(f"... and {len(info['counts']) - 40} smaller classes")
+    if info["width"]:
+        w, h = info["width"], info["height"]
+        out.print(
+            f"size: {w['min']}-{w['max']} x {h['min']}-{h['max']} px (median {w['median']} x {h['median']}); modes: "
+            + ", ".join(f"{k} {v}" for k, v in info["modes"].items())
+        )
+    if info["groups"]:
+        out.print(f"groups: {info['groups']}")
+    for note in info["notes"]:
+        out.print(Text(f"note: {note}", style="dim"))
+    for warning in info["warnings"]:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+    if not info["warnings"]:
+        out.print(Text("no warnings", style="green"))
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(inspect)

@@ -1,0 +1,99 @@
+"""The options of `fit` that train a model, shared with `pretrain`: each is a field of the recipe, with the same name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+DATA, TRAIN, AUGMENT, PROOF, MACHINE = "Data", "Training", "Augmentation and imbalance", "Proof", "Machine"
+
+OPTIONS: dict[str, tuple[Any, str, str]] = {
+    "path_col": (str, DATA, "Column of a table with the image path (guessed if left out)."),
+    "label_col": (str, DATA, "Column of a table with the label (guessed if left out)."),
+    "split_col": (str, DATA, "Column of a table with train/valid/test."),
+    "group": (
+        str,
+        DATA,
+        "What must stay in one split: a column, a pattern on the file name such as '(patient\\d+)', or auto.",
+    ),
+    "test_fraction": (float, DATA, "Share held out for the final test where the data has no test split [0.2]."),
+    "valid_fraction": (
+        float,
+        DATA,
+        "Share of the training images for validation [0.2 from 20 images a class on, else none].",
+    ),
+    "labels_per_class": (int, DATA, "Use only this many training labels a class."),
+    "on_bad_sample": (str, DATA, "skip (count and name files that cannot be decoded) or fail [skip]."),
+    "image_size": (int, DATA, "Input side in pixels [the source's own]."),
+    "epochs": (int, TRAIN, "Passes over the training images [enough for about 200 steps, 4 to 60]."),
+    "lr": (float, TRAIN, "Peak learning rate; the new head learns 10 times faster [5e-4 with AdamW]."),
+    "batch_size": (int, TRAIN, "Images a step [32]."),
+    "optimizer": (str, TRAIN, "adamw or sgd [adamw]."),
+    "momentum": (float, TRAIN, "Momentum of SGD [0.9]."),
+    "weight_decay": (float, TRAIN, "Weight decay; none on biases and norms [0.01]."),
+    "schedule": (str, TRAIN, "cosine, onecycle or constant [cosine]."),
+    "warmup": (float, TRAIN, "Warm-up: below 1 a share of the steps, from 1 on a number of steps [0.1]."),
+    "patience": (int, TRAIN, "Stop after this many epochs without a better validation score [a third of the epochs]."),
+    "label_smoothing": (float, TRAIN, "Share of the target spread over all classes [0]."),
+    "dropout": (float, TRAIN, "Dropout before the head [0]."),
+    "precision": (str, TRAIN, "auto, fp32, bf16 or fp16 [auto]."),
+    "grad_clip": (float, TRAIN, "Largest norm of the gradient, 0 is off [1]."),
+    "accumulate": (int, TRAIN, "Batches added up before one step [1]."),
+    "augment": (
+        str,
+        AUGMENT,
+        "none, light, standard, strong, randaugment, or a table '{flip: 0.5, rotate: 10}' [light].",
+    ),
+    "mixup": (float, AUGMENT, "alpha of mixup's Beta distribution, 0 is off [0]."),
+    "cutmix": (float, AUGMENT, "alpha of CutMix's Beta distribution, 0 is off [0]."),
+    "imbalance": (str, AUGMENT, "auto, none, weights, sampler, or 'rose=2,tulip=1' [auto]."),
+    "baselines": (str, PROOF, "What to compare with: scratch,probe,raw_pixels; none turns it off."),
+    "metric": (str, PROOF, "accuracy, balanced_accuracy or macro_f1: what gains and the best epoch go by [accuracy]."),
+    "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),
+    "seed": (int, PROOF, "Seed of splits, weights, batches and augmentation [0]."),
+    "seeds": (int, PROOF, "Repeat with this many seeds; report mean and standard deviation [1]."),
+    "verify": (bool, PROOF, "Reload the saved model in a fresh process and compare its predictions [on]."),
+    "lang": (str, PROOF, "Language of the report: en or zh [en]."),
+    "log": (str, PROOF, "Also write: tensorboard."),
+    "device": (str, MACHINE, "auto, cpu, cuda, cuda:1 or mps [auto]."),
+    "workers": (int, MACHINE, "Threads that decode images [the cores]."),
+}
+
+
+def with_options(function: Callable[..., Any], names: list[str] | None = None) -> Callable[..., Any]:
+    """Replace a command's ``**options`` by one typer option for each name, each ``None`` where the user is silent."""
+    chosen = list(OPTIONS) if names is None else names
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name in chosen:
+        kind, panel, text = OPTIONS[name]
+        flag = f"--{name.replace('_', '-')}"
+        option = typer.Option(
+            None, f"{flag}/--no-{name}" if kind is bool else flag, help=text, rich_help_panel=panel, show_default=False
+        )
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
+        )
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in parameters}
+    return function
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the user set; a table for ``augment`` is read as YAML."""
+    found = {name: value for name, value in options.items() if value is not None}
+    if str(found.get("augment", "")).lstrip().startswith("{"):
+        import yaml
+
+        from headstart.errors import RecipeError, sentence
+
+        try:
+            found["augment"] = yaml.safe_load(found["augment"])
+        except yaml.YAMLError:
+            raise RecipeError(
+                sentence("cannot read --augment", got=found["augment"], fix="--augment '{flip: 0.5, rotate: 10}'")
+            ) from None
+    return found

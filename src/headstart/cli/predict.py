@@ -1,0 +1,53 @@
+"""`headstart predict`."""
+
+from pathlib import Path
+
+import typer
+
+from headstart.cli.common import Device, Json, Quiet, progress
+
+HELP = """What a run says of new images: one row an image, with the probability of every class.
+
+headstart predict runs/flowers photo.jpg          headstart predict runs/flowers new_photos/ --out predictions.csv
+"""
+
+
+def predict(
+    run: Path = typer.Argument(..., help="A run folder."),
+    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files."),
+    out: Path = typer.Option(
+        None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
+    ),
+    batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
+    device: str = Device,
+    force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
+    json: bool = Json,
+    quiet: bool = Quiet,
+) -> None:
+    from headstart.errors import RunError, sentence
+    from headstart.folder import write_text
+    from headstart.verbs.predict import predict as work
+
+    if out is not None and out.suffix.lower() not in (".csv", ".json"):
+        raise RunError(
+            sentence("unknown kind of file", got=str(out), allowed=[".csv", ".json"], fix="--out predictions.csv")
+        )
+    if out is not None and out.exists() and not force:
+        raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
+    table = work(run, inputs, batch_size=batch_size, device=device, progress=progress(quiet or json))
+    as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)
+    as_csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    if out is not None:
+        write_text(out, as_json if out.suffix.lower() == ".json" else as_csv)
+        if json:
+            print(f'{{"out": "{out}", "n": {len(table)}}}')
+        else:
+            print(f"{len(table)} predictions in {out}")
+    elif json:
+        print('{"predictions": ' + as_json + "}")
+    else:
+        print(as_csv, end="")
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(predict)

@@ -1,0 +1,82 @@
+"""`headstart rank`."""
+
+import typer
+
+from headstart.cli.common import Device, Group, Json, LabelCol, PathCol, Quiet, Seed, SplitCol, console, emit, progress
+
+HELP = """Order sources by how well their features serve your labels, and by what they cost to run.
+
+headstart rank flowers/                                    every bundled source
+
+headstart rank flowers/ --source timm/resnet18 --source my_run/ --source bundled/glyphs
+"""
+
+
+def rank(
+    data: str = typer.Argument(..., help="Labelled images, as for fit."),
+    source: list[str] = typer.Option(
+        None, "--source", "-s", help="A source to rank; repeat it. Default: every bundled one."
+    ),
+    max_images: int = typer.Option(
+        2000, "--max-images", min=10, help="Rank on a stratified sample of at most this many images."
+    ),
+    labels_per_class: int = typer.Option(
+        None, "--labels-per-class", min=1, help="Use only this many training labels a class."
+    ),
+    path_col: str = PathCol,
+    label_col: str = LabelCol,
+    split_col: str = SplitCol,
+    group: str = Group,
+    device: str = Device,
+    seed: int = Seed,
+    json: bool = Json,
+    quiet: bool = Quiet,
+) -> None:
+    from headstart.verbs.rank import rank as work
+
+    found = work(
+        data, sources=source, max_images=max_images, labels_per_class=labels_per_class, path_col=path_col, label_col=label_col,
+        split_col=split_col, group=group, device=device, seed=seed, progress=progress(quiet or json),
+    )  # fmt: skip
+    if json:
+        emit(found.to_dict())
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in (
+        "source",
+        "probe (CV)",
+        "LogME",
+        "k-NN",
+        "seconds",
+        "images/s",
+        "M parameters",
+        "M MACs",
+        "width",
+        "licence",
+    ):
+        table.add_column(column, justify="left" if column in ("source", "licence") else "right")
+    for row in found.to_dict()["rows"]:
+        if row.get("error"):
+            table.add_row(Text(row["source"]), Text(str(row["error"])[:70], style="red"))
+            continue
+        table.add_row(
+            Text(row["source"], style="bold" if row["source"] == found.chosen else ""), f"{row['probe']:.3f} ± {row['probe_se']:.3f}",
+            f"{row['logme']:.3f}", f"{row['knn']:.3f}", f"{row['seconds']:.1f}", _number(row["images_per_second"], 1), _number(row["parameters"], 1e6),
+            _number(row["macs"], 1e6), str(row["width"]), str(row["licence"])[:24],
+        )  # fmt: skip
+    out.print(table)
+    out.print()
+    out.print(Text(found.why))
+    out.print(Text(f"next: headstart fit {data} --source {found.chosen}"))
+
+
+def _number(value: float | None, unit: float) -> str:
+    return "" if value is None else f"{value / unit:.3g}"
+
+
+def add(app: typer.Typer) -> None:
+    app.command(help=HELP)(rank)

@@ -1,0 +1,128 @@
+"""The report's charts: plain SVG, coloured by the page's own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One row of a dot plot: a value in 0..1 (or around it) with its interval; ``kind`` is a CSS class."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    kind: str = "other"
+
+
+def _ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers inside [low, high]."""
+    span = (high - low) or 1.0
+    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100):
+        if span / step <= most:
+            break
+    first = int(low / step)
+    return [round(i * step, 6) for i in range(first - 1, first + most + 3) if low - 1e-9 <= i * step <= high + 1e-9]
+
+
+def dots(rows: Sequence[Dot], *, label: str, percent: bool = True) -> Markup:
+    """Horizontal dots with whiskers, names above their line so that long ones fit a narrow page."""
+    low = max(0.0, min(r.low for r in rows) - 0.03)
+    high = min(1.0, max(r.high for r in rows) + 0.03)
+    width, left, right, step = 440, 8, 50, 38
+    height = step * len(rows) + 26
+
+    def x(value: float) -> float:
+        return left + (value - low) / ((high - low) or 1) * (width - left - right)
+
+    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    for tick in _ticks(low, high):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{height - 20}"/>')
+        shown = f"{tick * 100:.0f} %" if percent else f"{tick:g}"
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 5}" text-anchor="middle">{shown}</text>')
+    for i, row in enumerate(rows):
+        y = step * i + 27
+        parts.append(f'<text class="name {row.kind}" x="{left}" y="{y - 10}">{escape(row.name[:60])}</text>')
+        parts.append(
+            f'<line class="whisker {row.kind}" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" y2="{y}"/>'
+        )
+        parts.append(f'<circle class="dot {row.kind}" cx="{x(row.value):.1f}" cy="{y}" r="5"/>')
+        shown = f"{row.value * 100:.1f} %" if percent else f"{row.value:.3g}"
+        parts.append(f'<text class="value {row.kind}" x="{width - 4}" y="{y + 4}" text-anchor="end">{shown}</text>')
+    return Markup("".join(parts) + "</svg>")
+
+
+def curves(lines: dict[str, list[tuple[float, float]]], *, label: str, x_label: str) -> Markup:
+    """Lines over epochs; each name is a CSS class too and is written at its line's end."""
+    points = [p for line in lines.values() for p in line]
+    x_low, x_high = min(p[0] for p in points), max(p[0] for p in points)
+    y_low, y_high = min(p[1] for p in points), max(p[1] for p in points)
+    pad = (y_high - y_low) * 0.08 or 0.05
+    y_low, y_high = y_low - pad, y_high + pad
+    width, height, left, right, top, bottom = 440, 220, 40, 14, 10, 34
+
+    def x(v: float) -> float:
+        return left + (v - x_low) / ((x_high - x_low) or 1) * (width - left - right)
+
+    def y(v: float) -> float:
+        return height - bottom - (v - y_low) / (y_high - y_low) * (height - top - bottom)
+
+    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    for tick in _ticks(y_low, y_high):
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in sorted({round(x_low), round((x_low + x_high) / 2), round(x_high)}):
+        parts.append(
+            f'<text class="tick" x="{x(tick):.1f}" y="{height - bottom + 16}" text-anchor="middle">{tick}</text>'
+        )
+    parts.append(
+        f'<text class="tick" x="{(left + width - right) / 2}" y="{height - 3}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    for kind, line in lines.items():
+        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
+        parts.append(f'<polyline class="line {kind}" points="{path}"/>')
+        if len(line) < 40:
+            parts += [f'<circle class="point {kind}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.4"/>' for a, b in line]
+    return Markup("".join(parts) + "</svg>")
+
+
+def reliability(bins: Sequence[dict[str, float]], *, label: str, x_label: str, y_label: str) -> Markup:
+    """Accuracy against confidence, the area of a dot by its number of images, the diagonal for reference."""
+    size, left, bottom, top = 300, 46, 40, 8
+    inner = size - left - top
+
+    def x(v: float) -> float:
+        return left + v * inner
+
+    def y(v: float) -> float:
+        return size - bottom - v * (size - bottom - top)
+
+    most = max((b["n"] for b in bins), default=1)
+    parts = [f'<svg class="chart square" viewBox="0 0 {size} {size}" role="img" aria-label="{escape(label)}">']
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f'<line class="grid" x1="{x(0)}" x2="{x(1)}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(
+            f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick * 100:.0f}</text>'
+        )
+        parts.append(
+            f'<text class="tick" x="{x(tick):.1f}" y="{size - bottom + 15}" text-anchor="middle">{tick * 100:.0f}</text>'
+        )
+    parts.append(f'<line class="diagonal" x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}"/>')
+    for b in bins:
+        radius = 3 + 9 * (b["n"] / most) ** 0.5
+        parts.append(
+            f'<line class="gap" x1="{x(b["confidence"]):.1f}" x2="{x(b["confidence"]):.1f}" y1="{y(b["confidence"]):.1f}" y2="{y(b["accuracy"]):.1f}"/>'
+        )
+        parts.append(
+            f'<circle class="dot model soft" cx="{x(b["confidence"]):.1f}" cy="{y(b["accuracy"]):.1f}" r="{radius:.1f}">'
+            f"<title>{b['n']:.0f}: {b['confidence']:.2f} / {b['accuracy']:.2f}</title></circle>"
+        )
+    parts.append(f'<text class="tick" x="{x(0.5)}" y="{size - 6}" text-anchor="middle">{escape(x_label)} (%)</text>')
+    parts.append(
+        f'<text class="tick" transform="translate(11 {y(0.5)}) rotate(-90)" text-anchor="middle">{escape(y_label)} (%)</text>'
+    )
+    return Markup("".join(parts) + "</svg>")

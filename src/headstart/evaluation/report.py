@@ -1,0 +1,181 @@
+"""The report: one self-contained HTML file from the files of a run folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from headstart.evaluation.charts import Dot, curves, dots, reliability
+from headstart.evaluation.fonts import embedded_font
+from headstart.evaluation.intervals import wilson
+from headstart.evaluation.words import WORDS
+from headstart.folder import read_json, write_text
+
+MATRIX_CLASSES = 20
+WORST = 15
+
+
+def write_report(run: Path, *, lang: str = "en") -> Path:
+    """Write ``report.html`` into a run folder.
+
+    Args:
+        run: folder with metrics.json, data.json, predictions.csv, recipe.yaml, env.json; and, where they apply,
+            history.csv, ranking.json, pictures.json.
+        lang: ``"en"`` or ``"zh"``.
+
+    Raises:
+        RunError: one of the first files is missing.
+    """
+    words = WORDS[lang]
+    m, data = read_json(run / "metrics.json"), read_json(run / "data.json")
+    table = pd.read_csv(
+        run / "predictions.csv",
+        dtype={"path": str, "label": str, "predicted": str},
+        keep_default_na=False,
+        usecols=["path", "label", "predicted", "confidence"],
+    )
+    env = Environment(
+        loader=PackageLoader("headstart.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {"number": _number, "score": _score, "signed": _signed, "count": lambda n: f"{n:,}"}
+    zh = lang == "zh"
+    page = env.get_template("report.html.j2").render(
+        w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=run.name,
+        why=m["why_zh"] if zh else m["why"], advice=m["try_zh"] if zh else m["try"],
+        baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), confusion=_confusion(table, data["classes"]),
+        per_class=_per_class(table, words), reliability=_reliability(m, words),
+        ranking=_optional(run / "ranking.json"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
+        recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
+        env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),
+        total_seconds=sum(m["seconds"].values()),
+    )  # fmt: skip
+    font = embedded_font(page)
+    if font:
+        page = page.replace("/*FONT*/", f'@font-face{{font-family:"Headstart CJK";src:url({font}) format("woff")}}')
+    path = run / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _optional(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
+
+
+def _number(value: float, digits: int = 3) -> str:
+    if value != 0 and abs(value) < 10**-digits:
+        return f"{value:.1g}"
+    return f"{value:.{digits}f}"
+
+
+def _score(cell: dict[str, Any], percent: bool = True) -> str:
+    low, high = cell["ci95"]
+    if percent:
+        return f"{cell['value'] * 100:.1f} % [{low * 100:.1f}, {high * 100:.1f}]"
+    return f"{cell['value']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _signed(gain: dict[str, Any]) -> str:
+    low, high = gain["ci95"]
+    return f"{gain['value'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]"
+
+
+def _counts(data: dict[str, Any], m: dict[str, Any]) -> list[dict[str, Any]]:
+    """Classes by size, with their images a split."""
+    top = max(data["counts"].values(), default=1) or 1
+    rows = [
+        {
+            "name": name,
+            "n": n,
+            "share": 100 * n / top,
+            "splits": [data["counts_by_split"].get(s, {}).get(name, 0) for s in ("train", "valid", "test")],
+        }
+        for name, n in data["counts"].items()
+    ]
+    return sorted(rows, key=lambda row: -row["n"])
+
+
+def _baseline_chart(m: dict[str, Any], words: dict[str, str]) -> Any:
+    if not m["baselines"]:
+        return None
+    metric = m["metric"]
+    rows = [(words["this_model"], m["target"][metric], "model")] + [
+        (words[name], scores[metric], "other") for name, scores in m["baselines"].items()
+    ]
+    return dots([Dot(name, cell["value"], *cell["ci95"], kind) for name, cell, kind in rows], label=words["proof"])
+
+
+def _curve_charts(run: Path, m: dict[str, Any], words: dict[str, str]) -> list[dict[str, Any]]:
+    """Training loss, each term, and the validation score, the transferred model beside scratch."""
+    path = run / "history.csv"
+    if not path.exists():
+        return []
+    history = pd.read_csv(path)
+    known = {"model", "epoch", "step", "train_loss", "lr", "seconds", "images_per_second"}
+    terms = [c for c in history.columns if c not in known and not c.startswith("valid_")]
+    wanted = [
+        ("train_loss", words["train_loss"]),
+        (f"valid_{m['metric']}", words["valid_score"].format(metric=words[m["metric"]])),
+        *((t, t) for t in terms),
+    ]
+    charts = []
+    for column, title in wanted:
+        if column not in history:
+            continue
+        lines = {}
+        for name, rows in history.dropna(subset=[column]).groupby("model", sort=False):
+            lines["model" if name == "transfer" else "other"] = list(
+                zip(rows.epoch.astype(float), rows[column].astype(float), strict=True)
+            )
+        if lines:
+            charts.append(
+                {"title": title, "svg": curves(lines, label=title, x_label=words["epoch"]), "both": len(lines) > 1}
+            )
+    return charts
+
+
+def _confusion(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """A matrix for up to 20 classes, the most frequent mistakes otherwise."""
+    wrong = table[table.label != table.predicted]
+    pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False).head(WORST)
+    found: dict[str, Any] = {"pairs": [(a, b, int(n)) for (a, b), n in pairs.items()], "matrix": None}
+    if len(classes) <= MATRIX_CLASSES:
+        matrix = (
+            pd.crosstab(table.label, table.predicted).reindex(index=classes, columns=classes, fill_value=0).to_numpy()
+        )
+        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        found["matrix"] = [
+            {
+                "name": name,
+                "cells": [
+                    {"n": int(n), "share": float(s), "right": i == j}
+                    for j, (n, s) in enumerate(zip(matrix[i], share[i], strict=True))
+                ],
+            }
+            for i, name in enumerate(classes)
+        ]
+    return found
+
+
+def _per_class(table: pd.DataFrame, words: dict[str, str]) -> dict[str, Any]:
+    right = (table.label == table.predicted).groupby(table.label).agg(["sum", "count"])
+    rows = [
+        Dot(f"{name} ({n})", k / n, *wilson(int(k), int(n)), "model")
+        for name, k, n in zip(right.index, right["sum"], right["count"], strict=True)
+    ]
+    rows.sort(key=lambda dot: dot.value)
+    shown = rows[:WORST]
+    return {"svg": dots(shown, label=words["per_class"]), "shown": len(shown), "all": len(rows)}
+
+
+def _reliability(m: dict[str, Any], words: dict[str, str]) -> Any:
+    bins = m["calibration"]["bins"]
+    return reliability(bins, label=words["calibration"], x_label=words["confidence"], y_label=words["right"])
