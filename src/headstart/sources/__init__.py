@@ -8,10 +8,14 @@ __all__ = ["list_sources", "load_source", "save_model"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load_source", "list_sources"):
-        from headstart.sources import names
+    if name == "load_source":
+        from headstart.sources.names import load_source
 
-        return getattr(names, name)
+        return load_source
+    if name == "list_sources":
+        from headstart.sources.catalogue import list_sources
+
+        return list_sources
     if name == "save_model":
         from headstart.sources.save import save_model
 

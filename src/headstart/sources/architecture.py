@@ -10,7 +10,13 @@ from torch import nn
 from headstart.errors import SourceError, near, sentence
 from headstart.sources.source import Layer
 
-NO_CLASSIFIER_HINT = "its last layer is not linear"
+
+def complete_arguments(library: str, architecture: str, model_args: dict[str, Any]) -> dict[str, Any]:
+    """``model_args`` with what Headstart adds to the library's defaults."""
+    if library == "torchvision" and architecture in ("inception_v3", "googlenet"):
+        # the published weights expect ImageNet-normalised input and convert it; the auxiliary head only serves their own training
+        return {"transform_input": True, "aux_logits": False, "init_weights": False} | model_args
+    return dict(model_args)
 
 
 def build_backbone(library: str, architecture: str, model_args: dict[str, Any]) -> tuple[nn.Module, str]:
@@ -24,6 +30,24 @@ def build_backbone(library: str, architecture: str, model_args: dict[str, Any]) 
     if library == "torchvision":
         return _torchvision(architecture, model_args)
     raise SourceError(sentence("unknown library of a model", got=library, allowed=["timm", "torchvision"]))
+
+
+def build_whole(library: str, architecture: str, model_args: dict[str, Any], n_classes: int) -> nn.Module:
+    """The library's own model with a head of ``n_classes`` rows; without memory for weights where it can be had so."""
+    import timm
+    import torchvision.models as models
+
+    def build() -> nn.Module:
+        if library == "timm":
+            return timm.create_model(architecture, pretrained=False, num_classes=n_classes, **model_args)
+        arguments = complete_arguments(library, architecture, model_args)
+        return models.get_model(architecture, weights=None, num_classes=n_classes, **arguments)
+
+    try:
+        with torch.device("meta"):
+            return build()
+    except (RuntimeError, NotImplementedError):  # a constructor that looks at values
+        return build()
 
 
 def _timm(architecture: str, model_args: dict[str, Any]) -> tuple[nn.Module, str]:
@@ -43,15 +67,9 @@ def _timm(architecture: str, model_args: dict[str, Any]) -> tuple[nn.Module, str
     try:
         model = timm.create_model(architecture, pretrained=False, num_classes=0, **model_args)
     except (TypeError, RuntimeError, ValueError) as error:
-        raise SourceError(
-            sentence(
-                "the architecture cannot be built",
-                got=architecture,
-                where=str(model_args) if model_args else None,
-                fix=str(error).splitlines()[0],
-            )
-        ) from None
-    name = model.pretrained_cfg.get("classifier") or "head"
+        raise _cannot_build(architecture, model_args, error) from None
+    config: Any = model.pretrained_cfg
+    name = config.get("classifier") or "head"
     return model.eval(), name if isinstance(name, str) else name[0]
 
 
@@ -69,11 +87,12 @@ def _torchvision(architecture: str, model_args: dict[str, Any]) -> tuple[nn.Modu
                 fix=f"torchvision/{close[0]}" if close else "headstart sources torchvision",
             )
         )
-    arguments = dict(model_args)
-    if architecture in ("inception_v3", "googlenet"):
-        # the published weights expect ImageNet-normalised input and convert it; the auxiliary head only serves their own training
-        arguments = {"transform_input": True, "aux_logits": False, "init_weights": False} | arguments
-    model = models.get_model(architecture, weights=None, **arguments)
+    try:
+        model = models.get_model(
+            architecture, weights=None, **complete_arguments("torchvision", architecture, model_args)
+        )
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise _cannot_build(architecture, model_args, error) from None
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linears:
         raise SourceError(
@@ -83,6 +102,13 @@ def _torchvision(architecture: str, model_args: dict[str, Any]) -> tuple[nn.Modu
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, nn.Identity())
     return model.eval(), name
+
+
+def _cannot_build(architecture: str, model_args: dict[str, Any], error: Exception) -> SourceError:
+    where = f"model_args {model_args}" if model_args else None
+    return SourceError(
+        sentence(f"the architecture {architecture} cannot be built", where=where, got=str(error).splitlines()[0][:120])
+    )
 
 
 @torch.inference_mode()

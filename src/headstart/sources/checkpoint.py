@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors, .pt or .pth file; halves are widened to float32.
 
     Raises:
-        SourceError: the file is missing, is no state dict, holds code (``weights_only``), or holds NaN.
+        SourceError: the file is missing, is no state dict, holds code (``weights_only``).
     """
     if not path.is_file():
         raise SourceError(sentence("no such checkpoint", got=str(path)))
@@ -64,7 +63,6 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     for name, value in state.items():
         value = value.detach().cpu()
         tensors[name] = value.float() if value.is_floating_point() else value
-    check_finite(tensors, str(path))
     return tensors
 
 
@@ -111,14 +109,17 @@ def fill(
     """Copy what fits by name and shape into ``backbone``; give the report, and the head where there is one of ``width``.
 
     Raises:
-        SourceError: under half of the backbone's tensors are filled.
+        SourceError: under half of the backbone's tensors are filled, the weights are for images of another number of
+            channels, or they hold NaN.
     """
+    check_finite(tensors, name)
     own = backbone.state_dict()
     prefix = strip_prefix(list(tensors), set(own))
     rest = {(k[len(prefix) :] if k.startswith(prefix) else k): v for k, v in tensors.items()}
     good = {k: v for k, v in rest.items() if k in own and own[k].shape == v.shape}
     counted = [k for k in own if not k.endswith("num_batches_tracked")]
     filled = [k for k in counted if k in good]
+    _check_channels(rest, own, name)
     if len(filled) * 2 < len(counted):
         wrong = next((k for k in rest if k in own and own[k].shape != rest[k].shape), None)
         detail = (
@@ -147,11 +148,16 @@ def fill(
     return LoadReport(len(filled), new, dropped, len(counted)), head
 
 
-def weights_digest(backbone: nn.Module) -> str:
-    """sha256 (16 hex digits) over names and values of the tensors: the same whatever route they came by."""
-    h = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
-        if not name.endswith("num_batches_tracked"):
-            h.update(name.encode())
-            h.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return h.hexdigest()[:16]
+def _check_channels(found: dict[str, torch.Tensor], own: dict[str, torch.Tensor], name: str) -> None:
+    """Refuse a first layer for another number of channels: it would stay random, and every feature with it."""
+    for key, value in found.items():
+        if key not in own or own[key].ndim != 4 or value.ndim != 4 or own[key].shape == value.shape:
+            continue
+        mine, theirs = own[key].shape, value.shape
+        if mine[1] == 3 and (theirs[0], *theirs[2:]) == (mine[0], *mine[2:]):
+            raise SourceError(
+                sentence(
+                    "the checkpoint is for images of another number of channels", where=name, got=f"{theirs[1]} in {key}",
+                    allowed="3 (grey images are repeated over the three channels)", fix="a checkpoint trained on RGB images",
+                )
+            )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from headstart.errors import SourceError, sentence
 from headstart.sources.assemble import assemble, timm_preprocessing
 from headstart.sources.checkpoint import read_tensors
+from headstart.sources.fingerprint import TOLERANCE, probe_activation, probe_difference, weights_digest
 from headstart.sources.source import Source
 
 
@@ -34,34 +35,59 @@ def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
                 allowed="timm's layout (config.json with 'architecture')",
             )
         )
-    cfg: dict[str, Any] = {
-        **{k: config[k] for k in ("label_names",) if k in config},
-        **config.get("pretrained_cfg", {}),
-    }
+    cfg = {**config, **_published(config), **config.get("pretrained_cfg", {})}
     labels = folder / "labels.txt"
     classes = (
-        tuple(labels.read_text(encoding="utf-8").splitlines())
-        if labels.is_file()
-        else tuple(cfg.get("label_names") or ())
+        tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else cfg.get("label_names") or ()
     )
     own = config.get("headstart", {})
     classifier = cfg.get("classifier")
     source = assemble(
         name, config.get("library", "timm"), config["architecture"], config.get("model_args", {}), timm_preprocessing(cfg, image_size),
-        read_tensors(weights), licence=cfg.get("license") or _licence_file(folder), classes=classes,
+        read_tensors(weights), licence=cfg.get("license") or _licence_file(folder), classes=tuple(classes),
         description=own.get("description", ""), classifier=classifier if isinstance(classifier, str) else None,
     )  # fmt: skip
-    if own.get("digest") not in (None, source.digest):
+    check_recorded(own, source, str(folder))
+    return source
+
+
+def check_recorded(own: dict[str, Any], source: Source, where: str) -> None:
+    """Compare the weights, and what they answer to a known picture, with what the folder recorded when it was written.
+
+    Raises:
+        SourceError: they differ.
+    """
+    digest = weights_digest(source.backbone) if "digest" in own else None
+    if digest != own.get("digest"):
         raise SourceError(
             sentence(
-                "the weights are not those that this folder was written with",
-                where=str(folder),
-                got=f"digest {source.digest}",
-                allowed=own["digest"],
-                fix="copy the folder again",
+                "the weights are not those that this folder was written with", where=where, got=f"digest {digest}",
+                allowed=own["digest"], fix="copy the folder again",
             )
-        )
-    return source
+        )  # fmt: skip
+    recorded = own.get("probe_activation")
+    if recorded:
+        difference = probe_difference(recorded, probe_activation(source.backbone, recorded["size"]))
+        if not difference <= TOLERANCE:
+            raise SourceError(
+                sentence(
+                    "the model answers a known picture with other features than when this folder was written", where=where,
+                    got=f"a difference of {difference:.2g} of their size", allowed=f"<= {TOLERANCE}",
+                    fix=f"the model_args and the version of {source.library} that it was written with",
+                )
+            )  # fmt: skip
+
+
+def _published(config: dict[str, Any]) -> dict[str, Any]:
+    """timm's record for the architecture, for what a config without ``pretrained_cfg`` leaves out."""
+    if config.get("pretrained_cfg") or config.get("library", "timm") != "timm":
+        return {}
+    from timm.models import get_pretrained_cfg, is_model
+
+    name = str(config["architecture"]).split(".")[0]
+    found = get_pretrained_cfg(name) if is_model(name) else None
+    keys = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode", "classifier")
+    return {k: v for k, v in (found.to_dict() if found else {}).items() if k in keys and k not in config}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -81,9 +107,12 @@ def read_config(folder: Path) -> dict[str, Any]:
             )
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SourceError(sentence("config.json is not JSON", where=str(folder), got=str(error)[:80])) from None
+    if not isinstance(config, dict):
+        raise SourceError(sentence("config.json is not a map", where=str(folder), got=type(config).__name__))
+    return config
 
 
 def _licence_file(folder: Path) -> str:

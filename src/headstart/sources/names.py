@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import SourceError, near, sentence
+from headstart.sources import bundle
 from headstart.sources.assemble import assemble, timm_preprocessing
 from headstart.sources.source import Source
 from headstart.tables import Table
 
 
-def bundled_folder() -> Path:
-    """Where the sources that come with the package lie."""
-    return Path(str(resources.files("headstart.sources"))) / "bundled"
-
-
-def bundled_names() -> list[str]:
-    """Names of the sources that come with the package, without ``bundled/``."""
-    root = bundled_folder()
-    return sorted(p.name for p in root.iterdir() if (p / "config.json").is_file()) if root.is_dir() else []
-
-
 def _bundled(rest: str, *, image_size: int | None = None) -> Source:
-    from headstart.sources import folder
-
-    names = bundled_names()
-    if rest not in names:
-        close = near(rest, names, 1)
-        raise SourceError(
-            sentence(
-                "no such bundled source",
-                got=f"bundled/{rest}",
-                allowed=[f"bundled/{n}" for n in names],
-                fix=f"bundled/{close[0] if close else names[0]}",
-            )
-        )
-    return folder.load(f"bundled/{rest}", bundled_folder() / rest, image_size=image_size)
+    return bundle.load(rest, image_size=image_size)
 
 
 def _timm(rest: str, *, image_size: int | None = None) -> Source:
@@ -73,6 +49,8 @@ def _random(rest: str, *, image_size: int | None = None) -> Source:
         description="random weights",
     )
 
+
+CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 LOADERS: Table[Callable[..., Source]] = Table(
     "kind of source",
@@ -129,26 +107,30 @@ def load_source(name: str, *, arch: str | None = None, image_size: int | None = 
     kind, slash, rest = name.partition("/")
     if slash and kind in LOADERS:
         return LOADERS[kind](rest, image_size=image_size)
-    path = Path(name)
-    if path.is_dir():
+    path = Path(name).expanduser()
+    if name and path.is_dir():
         from headstart.sources import folder
 
         return folder.load(name, path, image_size=image_size)
     if path.is_file():
         return _checkpoint(name, path, arch, image_size)
-    raise SourceError(sentence("unknown source", got=name, allowed=_spellings(name)[1], fix=_spellings(name)[0]))
+    if name.startswith((".", "/", "~")) or path.suffix in CHECKPOINTS:
+        raise SourceError(sentence("no such file or folder for a source", got=name, fix="headstart sources --offline"))
+    best, others = spellings(name)
+    raise SourceError(sentence("unknown source", got=name, allowed=others, fix=f"--source {best}"))
 
 
 def _checkpoint(name: str, path: Path, arch: str | None, image_size: int | None) -> Source:
     from headstart.sources.checkpoint import read_tensors
 
-    tensors = read_tensors(path)
     if arch is None:
         raise SourceError(
             sentence(
-                "a bare checkpoint does not say its architecture", got=name, fix=f"--source {name} --arch timm/resnet18"
+                "a bare checkpoint does not say its architecture", got=name, allowed=["timm/NAME", "torchvision/NAME"],
+                fix=f"--source {name} --arch timm/resnet18",
             )
-        )
+        )  # fmt: skip
+    tensors = read_tensors(path)
     library, architecture = split_architecture(arch)
     return assemble(
         name, library, architecture, {}, _checkpoint_preprocessing(library, architecture, image_size), tensors
@@ -165,84 +147,26 @@ def _checkpoint_preprocessing(library: str, architecture: str, image_size: int |
     return _plain_preprocessing(library, architecture, image_size)
 
 
-def _spellings(name: str) -> tuple[str, list[str]]:
-    """What the user may have meant: the best guess, and a few that would work."""
-    bundled = [f"bundled/{n}" for n in bundled_names()]
-    close = near(name, [*bundled, *bundled_names()], 1)
-    best = ([c if "/" in c else f"bundled/{c}" for c in close] or bundled or ["headstart sources"])[0]
-    shown = list(bundled)
-    kind, slash, _ = name.partition("/")
-    if slash:
-        similar = near(kind, LOADERS, 1)
-        if similar:
-            best = f"{similar[0]}/{name.partition('/')[2]}"
-        return best, [*shown, *(f"{kind}/..." for kind in LOADERS if kind != "bundled"), "a folder or file that exists"]
-    try:
-        import timm
-        import torchvision.models as models
-
-        if timm.is_model(name.split(".")[0]):
-            shown.append(f"timm/{name}")
-            best = f"timm/{name}"
-        if name in models.list_models(module=models):
-            shown.append(f"torchvision/{name}")
-    except ImportError:
-        pass
-    return best, [*shown, "a folder or file that exists"]
-
-
-def list_sources(offline: bool = False) -> list[dict[str, Any]]:
-    """One row a source: name, licence, description, parameters (where known), and whether it is on this machine.
-
-    Args:
-        offline: only those on this machine.
-    """
-    import json
-
-    rows: list[dict[str, Any]] = []
-    for name in bundled_names():
-        config = json.loads((bundled_folder() / name / "config.json").read_text(encoding="utf-8"))
-        own = config.get("headstart", {})
-        rows.append(
-            {
-                "name": f"bundled/{name}", "architecture": config["architecture"], "description": own.get("description", ""),
-                "licence": config.get("pretrained_cfg", {}).get("license", "not stated"),
-                "size": config.get("pretrained_cfg", {}).get("input_size", [3, 0, 0])[-1], "here": True,
-            }
-        )  # fmt: skip
+def spellings(name: str) -> tuple[str, list[str]]:
+    """What the user may have meant: the best guess, and other names that would work."""
     import timm
     import torchvision.models as models
-    from timm.models import get_pretrained_cfg
 
-    from headstart.sources import timm as ours
-    from headstart.sources import torchvision as theirs
-
-    for full in timm.list_pretrained():
-        config = get_pretrained_cfg(full)
-        here = config is not None and ours.cached(config) is not None
-        if config is not None and (here or not offline):
-            rows.append(
-                {
-                    "name": f"timm/{full}",
-                    "architecture": full.split(".")[0],
-                    "description": full.partition(".")[2],
-                    "licence": config.license or "not stated",
-                    "size": config.input_size[-1],
-                    "here": here,
-                }
-            )
-    for base in models.list_models(module=models):
-        for weights in models.get_model_weights(base):
-            here = theirs.weights_file(weights).is_file()
-            if here or not offline:
-                rows.append(
-                    {
-                        "name": f"torchvision/{base}.{weights.name}",
-                        "architecture": base,
-                        "description": weights.name,
-                        "licence": "BSD-3-Clause",
-                        "size": None,
-                        "here": here,
-                    }
-                )
-    return rows
+    bundled = [f"bundled/{n}" for n in bundle.bundled_names()]
+    others = [*bundled, "a folder or file that exists"]
+    kind, slash, rest = name.partition("/")
+    if slash:
+        close = near(kind, LOADERS, 1)
+        kinds = [f"{k}/..." for k in LOADERS if k != "bundled"]
+        return (f"{close[0]}/{rest}" if close else f"hf/{name}"), [*kinds, *others]
+    base = name.partition(".")[0]
+    known = models.list_models(module=models)
+    exact = [f"timm/{name}"] * timm.is_model(base) + [f"torchvision/{name}"] * (base in known)
+    if exact:
+        return exact[0], [*exact, *others]
+    close = near(name, bundle.bundled_names(), 1)
+    if close:
+        return f"bundled/{close[0]}", others
+    alike = [f"timm/{n}" for n in near(base, timm.list_models(), 2)]
+    alike += [f"torchvision/{n}" for n in near(base, known, 1)]
+    return (alike or bundled or ["bundled/..."])[0], [*alike, *others]

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from headstart.data.preprocessing import Preprocessing
-from headstart.sources.checkpoint import weights_digest
+from headstart.sources.architecture import build_whole
+from headstart.sources.fingerprint import probe_activation, weights_digest
 from headstart.sources.source import Source
 
 
@@ -26,6 +28,8 @@ def save_model(
 ) -> None:
     """Write ``config.json``, ``model.safetensors``, ``labels.txt`` and ``README.md``.
 
+    A digest of the weights and the answer to a known picture go into the config, and are checked when it is loaded.
+
     Args:
         folder: made if it is not there.
         source: says the architecture.
@@ -37,6 +41,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in backbone.state_dict().items()}
     tensors |= {f"{source.classifier}.{k}": v.detach().cpu().contiguous().clone() for k, v in head.state_dict().items()}
+    _fit_head(tensors, source, len(classes))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     side = preprocessing.size
     config = {
@@ -58,6 +63,8 @@ def save_model(
         },
         "headstart": {
             "digest": weights_digest(backbone),
+            "probe_activation": probe_activation(backbone, preprocessing.size),
+            "description": f"moved from {source.name} to {len(classes)} classes",
             "from": source.name,
             "from_digest": source.digest,
             **(extra or {}),
@@ -66,3 +73,11 @@ def save_model(
     (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     (folder / "labels.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _fit_head(tensors: dict[str, torch.Tensor], source: Source, n_classes: int) -> None:
+    """Give the head's weight the library's own shape: some of its classifiers are 1 x 1 convolutions."""
+    key = f"{source.classifier}.weight"
+    whole = build_whole(source.library, source.architecture, source.model_args, n_classes).state_dict()
+    if key in whole and whole[key].shape != tensors[key].shape:
+        tensors[key] = tensors[key].reshape(whole[key].shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.errors import SourceError, near, sentence
 from headstart.sources.assemble import assemble, timm_preprocessing
+from headstart.sources.missing import missing_weights, unusable_weights
 from headstart.sources.network import online
 from headstart.sources.source import Source
 
@@ -20,6 +21,36 @@ def load(name: str, *, image_size: int | None = None) -> Source:
         SourceError: unknown name, no weights of that tag, or weights that are neither here nor to be had.
     """
     import timm
+
+    full, config = resolve(name)
+    values = config.to_dict()
+    preprocessing = timm_preprocessing(values, image_size)
+    path = cached(config)
+    address = f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url
+    if path is None and not online("" if config.hf_hub_id else address):
+        base = full.partition(".")[0]
+        raise missing_weights(
+            f"timm/{full}", *_place(config, address),
+            [f"timm/{other}" for other in tagged(base) if other != full and cached(resolve(other)[1]) is not None],
+        )  # fmt: skip
+    overlay = {"file": str(path)} if path is not None else {}
+    try:
+        model = timm.create_model(full, pretrained=True, pretrained_cfg_overlay=overlay)
+    except Exception as error:  # whatever timm, torch, safetensors or a hub client raise on a bad file or connection
+        raise unusable_weights(f"timm/{full}", path, error) from None
+    return assemble(
+        f"timm/{full}", "timm", full.partition(".")[0], {}, preprocessing, model.state_dict(),
+        licence=values.get("license") or "not stated", description=full.partition(".")[2], classifier=_classifier(values),
+    )  # fmt: skip
+
+
+def resolve(name: str) -> tuple[str, Any]:
+    """``"resnet18"`` -> ``("resnet18.a1_in1k", its pretrained_cfg)``; without a tag, timm's own choice.
+
+    Raises:
+        SourceError: an architecture or tag that timm does not have, or one without weights.
+    """
+    import timm
     from timm.models import get_pretrained_cfg
 
     base, _, tag = name.partition(".")
@@ -27,56 +58,40 @@ def load(name: str, *, image_size: int | None = None) -> Source:
         close = near(base, timm.list_models())
         raise SourceError(
             sentence(
-                "timm has no such model",
-                got=f"timm/{name}",
-                allowed=close or None,
+                "timm has no such model", got=f"timm/{name}", allowed=[f"timm/{c}" for c in close] or None,
                 fix=f"timm/{close[0]}" if close else "headstart sources timm",
             )
-        )
-    tags = [t.partition(".")[2] for t in timm.list_pretrained(base) if t.partition(".")[0] == base]
-    if not tags:
+        )  # fmt: skip
+    names = tagged(base)
+    if not names:
         raise SourceError(
             sentence(
-                "timm has no pretrained weights for this architecture",
-                got=f"timm/{name}",
+                "timm has no pretrained weights for this architecture", got=f"timm/{name}",
                 fix=f"headstart pretrain DATA --arch timm/{base}",
             )
-        )
-    if tag and tag not in tags:
-        close = near(tag, tags, 1)
+        )  # fmt: skip
+    if tag and name not in names:
+        close = [n for n in names if n.startswith(name)] or near(name, names, 1)
         raise SourceError(
             sentence(
-                "timm has no such weights",
-                got=f"timm/{name}",
-                allowed=[f"timm/{base}.{t}" for t in tags[:8]],
-                fix=f"timm/{base}.{close[0] if close else tags[0]}",
-            )
-        )
-    config = get_pretrained_cfg(name if tag else f"{base}.{tags[0]}")
-    assert config is not None
-    path = cached(config)
-    overlay: dict[str, Any] = {}
-    if path is not None:
-        overlay = {"file": str(path)}
-    elif not online(config.url if not config.hf_hub_id and config.url else ""):
-        raise SourceError(
-            sentence(
-                f"the weights of timm/{name} are not on this machine and there is no network", got=_place(config),
-                allowed="that file from a machine with a network", fix="--source bundled/objects, or headstart sources --offline",
+                "timm has no such weights", got=f"timm/{name}", allowed=[f"timm/{n}" for n in names[:8]],
+                fix=f"timm/{close[0] if close else names[0]}",
             )
         )  # fmt: skip
-    tagged = name if tag else f"{base}.{tags[0]}"
-    model = timm.create_model(tagged, pretrained=True, pretrained_cfg_overlay=overlay)
-    values = config.to_dict()
-    return assemble(
-        f"timm/{tagged}", "timm", base, {}, timm_preprocessing(values, image_size), model.state_dict(),
-        licence=values.get("license") or "not stated", description=tag or tags[0], classifier=_classifier(values),
-    )  # fmt: skip
+    if not tag:
+        default = get_pretrained_cfg(base)
+        name = f"{base}.{default.tag}" if default is not None and default.tag else base
+        name = name if name in names else names[0]
+    config = get_pretrained_cfg(name)
+    assert config is not None
+    return name, config
 
 
-def _classifier(values: dict[str, Any]) -> str | None:
-    name = values.get("classifier")
-    return name if isinstance(name, str) or name is None else name[0]
+def tagged(base: str) -> list[str]:
+    """All ``NAME.TAG`` of one architecture that have weights."""
+    import timm
+
+    return [n for n in timm.list_pretrained(f"{base}*") if n.partition(".")[0] == base]
 
 
 def cached(config: Any) -> Path | None:
@@ -89,15 +104,25 @@ def cached(config: Any) -> Path | None:
             if isinstance(found, str):
                 return Path(found)
     if config.url:
-        import torch
-
-        path = Path(torch.hub.get_dir()) / "checkpoints" / config.url.rsplit("/", 1)[-1]
+        path = _torch_cache(config.url)
         if path.is_file():
             return path
     return None
 
 
-def _place(config: Any) -> str:
+def _torch_cache(url: str) -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def _place(config: Any, address: str) -> tuple[str, str]:
+    """The missing file, and where to put it."""
     if config.hf_hub_id:
-        return f"{FILES[0]} of {config.hf_hub_id}, looked for in the Hugging Face cache (HF_HOME)"
-    return f"{config.url.rsplit('/', 1)[-1]}, looked for in the torch cache (TORCH_HOME/hub/checkpoints)"
+        return FILES[0], f"config.json and {FILES[0]} of {address} in a folder, given as --source FOLDER"
+    return address.rsplit("/", 1)[-1], f"{address} saved as {_torch_cache(address)}"
+
+
+def _classifier(values: dict[str, Any]) -> str | None:
+    name = values.get("classifier")
+    return name if isinstance(name, str) or name is None else name[0]

@@ -8,6 +8,7 @@ from typing import Any
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import SourceError, near, sentence
 from headstart.sources.assemble import assemble
+from headstart.sources.missing import missing_weights, unusable_weights
 from headstart.sources.network import online
 from headstart.sources.source import Source
 
@@ -15,8 +16,37 @@ from headstart.sources.source import Source
 def load(name: str, *, image_size: int | None = None) -> Source:
     """A torchvision classifier with its pretrained weights, from the local cache or the network.
 
+    The weights go through torchvision's own builder, which renames the tensors of old files (DenseNet).
+
     Raises:
         SourceError: unknown name or weights, or weights that are neither here nor to be had.
+    """
+    import torchvision.models as models
+
+    base, weights = resolve(name)
+    full = f"torchvision/{base}.{weights.name}"
+    path = weights_file(weights)
+    if not path.is_file() and not online(weights.url):
+        others = [w for w in models.get_model_weights(base) if w is not weights and weights_file(w).is_file()]
+        raise missing_weights(
+            full, path.name, f"{weights.url} saved as {path}", [f"torchvision/{base}.{w.name}" for w in others]
+        )
+    try:
+        model = models.get_model(base, weights=weights, progress=False)
+    except Exception as error:  # whatever torch raises on a file that is cut off, of other shapes, or not to be had
+        raise unusable_weights(full, path if path.is_file() else None, error) from None
+    return assemble(
+        full, "torchvision", base, {}, preprocessing_of(weights, image_size), model.state_dict(),
+        licence="BSD-3-Clause (torchvision); ImageNet terms may apply to the weights",
+        classes=tuple(weights.meta.get("categories", ())), description=weights.name,
+    )  # fmt: skip
+
+
+def resolve(name: str) -> tuple[str, Any]:
+    """``"resnet18"`` -> ``("resnet18", ResNet18_Weights.DEFAULT)``.
+
+    Raises:
+        SourceError: a classifier or weights that torchvision does not have.
     """
     import torchvision.models as models
 
@@ -26,38 +56,21 @@ def load(name: str, *, image_size: int | None = None) -> Source:
         close = near(base, known)
         raise SourceError(
             sentence(
-                "torchvision has no such classifier",
-                got=f"torchvision/{name}",
-                allowed=close or None,
+                "torchvision has no such classifier", got=f"torchvision/{name}", allowed=[f"torchvision/{c}" for c in close] or None,
                 fix=f"torchvision/{close[0]}" if close else "headstart sources torchvision",
             )
-        )
-    options = list(models.get_model_weights(base))
-    if tag and tag != "DEFAULT" and tag not in [w.name for w in options]:
-        close = near(tag, [w.name for w in options], 1)
+        )  # fmt: skip
+    options = models.get_model_weights(base)
+    names = [w.name for w in options]
+    if tag and tag != "DEFAULT" and tag not in names:
+        close = near(tag, names, 1)
         raise SourceError(
             sentence(
-                "torchvision has no such weights",
-                got=f"torchvision/{name}",
-                allowed=[f"torchvision/{base}.{w.name}" for w in options],
-                fix=f"torchvision/{base}.{close[0] if close else options[0].name}",
-            )
-        )
-    weights: Any = models.get_model_weights(base)[tag or "DEFAULT"]
-    path = weights_file(weights)
-    if not path.is_file() and not online(weights.url):
-        raise SourceError(
-            sentence(
-                f"the weights of torchvision/{name} are not on this machine and there is no network", got=path.name,
-                allowed="that file in TORCH_HOME/hub/checkpoints", fix="--source bundled/objects, or headstart sources --offline",
+                "torchvision has no such weights", got=f"torchvision/{name}", allowed=[f"torchvision/{base}.{n}" for n in names],
+                fix=f"torchvision/{base}.{close[0] if close else names[0]}",
             )
         )  # fmt: skip
-    tensors = weights.get_state_dict(progress=False, check_hash=True)
-    return assemble(
-        f"torchvision/{base}.{weights.name}", "torchvision", base, {}, preprocessing_of(weights, image_size), tensors,
-        licence="BSD-3-Clause (torchvision); ImageNet terms may apply to the weights",
-        classes=tuple(weights.meta.get("categories", ())), description=str(weights.meta.get("recipe", ""))[:80],
-    )  # fmt: skip
+    return base, options[tag or "DEFAULT"]
 
 
 def weights_file(weights: Any) -> Path:
