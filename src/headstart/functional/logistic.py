@@ -15,11 +15,14 @@ How it is made fast:
 * Logits are linear along a search direction: a step costs two matrix products, however long its line search.
 * Problems that differ in their row weights only (the folds of a cross-validation) share those products.
 * Strengths run from strong to weak regularisation. Each starts at the solution before it with that one's logits, loss
-  gradient and L-BFGS memory: only the penalty has changed, and its part is known exactly.
+  gradient and L-BFGS memory (only the penalty has changed, and its part is known exactly), and goes on in the
+  direction in which the last two solutions lie where that lowers the objective.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +142,8 @@ class Solver:
         self.loss, logp = self._loss(self.logits)
         self.slope, self.spread = self._gradient(logp)
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.strength = 0.0
+        self.before: tuple[float, torch.Tensor, torch.Tensor] | None = None
 
     def _product(self, V: torch.Tensor) -> torch.Tensor:
         return (self.Z @ V.reshape(len(V), -1)).view(-1, V.shape[1], self.K)
@@ -193,6 +198,7 @@ class Solver:
         def penalty(W: torch.Tensor) -> torch.Tensor:
             return 0.5 * per_weight * W[:-1].square().sum((0, 2), dtype=torch.float64)
 
+        self._leap(strength, penalty)
         value, step, ok = self.loss + penalty(self.coefficients), 0, False
         still = torch.zeros_like(value)  # steps in a row that changed the value by no more than its rounding
         while True:
@@ -225,6 +231,22 @@ class Solver:
             del L, logp
             self.pairs = [*self.pairs[-MEMORY + 1 :], (W - self.coefficients, new - self.slope)]
             self.coefficients, self.slope, self.loss, value = W, new, loss, tried
+
+    def _leap(self, strength: float, penalty: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Go on in the direction from the last solution but one to the last, as far as the logarithm of the strength
+        does, if that lowers the objective of every problem. Logits are linear, so that it costs one matrix product."""
+        before, self.before = self.before, (self.strength, self.coefficients, self.logits.clone())
+        now, self.strength = self.strength, strength
+        if before is None or not 0 < before[0] < now < strength:
+            return
+        far = min(2.0, math.log(strength / now) / math.log(now / before[0]))
+        W = torch.lerp(before[1], self.coefficients, 1 + far)
+        logits = torch.lerp(before[2], self.logits, 1 + far)
+        loss, logp = self._loss(logits)
+        if bool((loss + penalty(W) < self.loss + penalty(self.coefficients)).all()):
+            slope, self.spread = self._gradient(logp)
+            self.pairs = [*self.pairs[-MEMORY + 1 :], (W - self.coefficients, slope - self.slope)]
+            self.coefficients, self.logits, self.loss, self.slope = W, logits, loss, slope
 
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
