@@ -134,7 +134,7 @@ def need(path: Path) -> Path:
 
 
 def main() -> None:
-    args = arguments("objects", steps=2000, description=__doc__ or "", data=True)
+    args = arguments("objects", steps=1800, description=__doc__ or "", data=True)
     generator = start(args.seed)
     began = time.monotonic()
     photographs, truth, classes = read_zip(

@@ -65,6 +65,11 @@ def target(name: str, path: Path, k: int, side: int, limit: int | None = None, i
         print(f"not measured on {name}: {path} is not there", flush=True)
         return []
     images, labels, _ = read_zip(path, side, limit, inside)
+    fewest = int(np.bincount(labels).min())
+    if fewest < 4:
+        print(f"not measured on {name}: a class has {fewest} images", flush=True)
+        return []
+    k = min(k, fewest // 2)
     return [Target(name, images, labels, k)]
 
 
