@@ -55,15 +55,9 @@ def cells(
     labels: list[str], seeds: int, targets: list[str], sources: list[str]
 ) -> list[tuple[str, str, int, str, str]]:
     """Every (target, labels, seed, source, strategy) of the study; the cheap probes first."""
-    todo = [
-        (target, label, seed, source, strategy)
-        for strategy in ("probe", "raw_pixels", "finetune", "scratch", "l2sp")
-        for seed in range(seeds)
-        for target in targets
-        for label in labels
-        for source in (["none"] if strategy == "raw_pixels" else sources)
-    ]
-    return todo
+    every = [(target, label, seed) for seed in range(seeds) for target in targets for label in labels]
+    cheap = [(*key, source, "probe") for key in every for source in sources] + [(*key, "none", "raw_pixels") for key in every]
+    return cheap + [(*key, source, how) for key in every for source in sources for how in ("finetune", "scratch", "l2sp")]
 
 
 def open_source(name: str, data: Path, size: int | None) -> Any:
