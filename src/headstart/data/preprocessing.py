@@ -22,7 +22,7 @@ class Preprocessing:
         mean, std: per channel, for values scaled to 0..1.
         interpolation: ``"bilinear"``, ``"bicubic"`` or ``"nearest"``.
         crop_pct: in (0, 1]; the shorter side is resized to ``size / crop_pct``, then the centre is cropped.
-        crop_mode: ``"center"`` (resize the shorter side, crop) or ``"squash"`` (resize both sides, no crop).
+        crop_mode: ``"center"`` (resize the shorter side, crop) or ``"squash"`` (resize both sides to that, crop).
     """
 
     size: int = 224
@@ -35,11 +35,11 @@ class Preprocessing:
     def fit(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 (3, H, W) -> uint8 (3, size, size): the geometric half, once per image."""
         mode = InterpolationMode(self.interpolation)
-        if self.crop_mode == "squash":
-            return F.resize(image, [self.size, self.size], interpolation=mode, antialias=True)
         side = max(self.size, math.floor(self.size / self.crop_pct + 1e-6))
         height, width = image.shape[-2:]
-        if min(height, width) != side:
+        if self.crop_mode == "squash":
+            image = F.resize(image, [side, side], interpolation=mode, antialias=True)
+        elif min(height, width) != side:
             short = min(height, width)
             to = [side * height // short, side * width // short]
             image = F.resize(image, to, interpolation=mode, antialias=True)

@@ -41,9 +41,10 @@ def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
         tuple(labels.read_text(encoding="utf-8").splitlines()) if labels.is_file() else cfg.get("label_names") or ()
     )
     own = config.get("headstart", {})
+    model_args = _meaningful(config)
     classifier = cfg.get("classifier")
     source = assemble(
-        name, config.get("library", "timm"), config["architecture"], config.get("model_args", {}), timm_preprocessing(cfg, image_size),
+        name, config.get("library", "timm"), config["architecture"], model_args, timm_preprocessing(cfg, image_size),
         read_tensors(weights), licence=cfg.get("license") or _licence_file(folder), classes=tuple(classes),
         description=own.get("description", ""), classifier=classifier if isinstance(classifier, str) else None,
     )  # fmt: skip
@@ -76,6 +77,28 @@ def check_recorded(own: dict[str, Any], source: Source, where: str) -> None:
                     fix=f"the model_args and the version of {source.library} that it was written with",
                 )
             )  # fmt: skip
+
+
+def _meaningful(config: dict[str, Any]) -> dict[str, Any]:
+    """``model_args`` without those that timm writes though they are its defaults, so that every route gives one digest."""
+    given = dict(config.get("model_args") or {})
+    given.pop("num_classes", None)  # the head is not the backbone's
+    if given.get("in_chans") == 3:
+        del given["in_chans"]
+    name = str(config["architecture"]).split(".")[0]
+    if "global_pool" in given and config.get("library", "timm") == "timm":
+        import timm
+        import torch
+
+        if timm.is_model(name):
+            with torch.device("meta"):
+                own = timm.create_model(name, pretrained=False)
+            owner = own if hasattr(own, "global_pool") else getattr(own, "head", None)
+            default = getattr(owner, "global_pool", None)
+            default = getattr(default, "pool_type", default)
+            if given["global_pool"] == default:
+                del given["global_pool"]
+    return given
 
 
 def _published(config: dict[str, Any]) -> dict[str, Any]:
