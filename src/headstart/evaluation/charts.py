@@ -33,7 +33,7 @@ def dots(rows: Sequence[Dot], *, label: str, percent: bool = True) -> Markup:
     """Horizontal dots with whiskers, names above their line so that long ones fit a narrow page."""
     low = max(0.0, min(r.low for r in rows) - 0.03)
     high = min(1.0, max(r.high for r in rows) + 0.03)
-    width, left, right, step = 440, 8, 50, 38
+    width, left, right, step = 440, 8, 76, 38
     height = step * len(rows) + 26
 
     def x(value: float) -> float:
@@ -92,8 +92,8 @@ def curves(lines: dict[str, list[tuple[float, float]]], *, label: str, x_label: 
 
 def reliability(bins: Sequence[dict[str, float]], *, label: str, x_label: str, y_label: str) -> Markup:
     """Accuracy against confidence, the area of a dot by its number of images, the diagonal for reference."""
-    size, left, bottom, top = 300, 46, 40, 8
-    inner = size - left - top
+    size, left, bottom, top = 300, 46, 40, 14
+    inner = size - left - 16
 
     def x(v: float) -> float:
         return left + v * inner

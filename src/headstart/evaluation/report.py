@@ -14,7 +14,7 @@ from headstart.evaluation.charts import Dot, curves, dots, reliability
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.intervals import wilson
 from headstart.evaluation.words import WORDS
-from headstart.folder import read_json, write_text
+from headstart.folder import PARTIAL, read_json, write_text
 
 MATRIX_CLASSES = 20
 WORST = 15
@@ -49,8 +49,8 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
     env.filters |= {"number": _number, "score": _score, "signed": _signed, "count": lambda n: f"{n:,}"}
     zh = lang == "zh"
     page = env.get_template("report.html.j2").render(
-        w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=run.name,
-        why=m["why_zh"] if zh else m["why"], advice=m["try_zh"] if zh else m["try"],
+        w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=_name(run),
+        why=_body(m["why_zh"] if zh else m["why"], words[f"level_{m['level']}"]), advice=m["try_zh"] if zh else m["try"],
         baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), confusion=_confusion(table, data["classes"]),
         per_class=_per_class(table, words), reliability=_reliability(m, words),
         ranking=_optional(run / "ranking.json"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
@@ -64,6 +64,17 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
     path = run / "report.html"
     write_text(path, page)
     return path
+
+
+def _name(run: Path) -> str:
+    """The run's name, also while it is still written aside as ``.NAME.partial``."""
+    return run.name[1:].removesuffix(PARTIAL) if run.name.endswith(PARTIAL) else run.name
+
+
+def _body(why: str, level: str) -> str:
+    """The verdict's sentence without the words that already stand above it in large letters."""
+    rest = why.removeprefix(level).lstrip(":：, ，")
+    return rest[:1].upper() + rest[1:]
 
 
 def _optional(path: Path) -> Any:
@@ -137,7 +148,12 @@ def _curve_charts(run: Path, m: dict[str, Any], words: dict[str, str]) -> list[d
             )
         if lines:
             charts.append(
-                {"title": title, "svg": curves(lines, label=title, x_label=words["epoch"]), "both": len(lines) > 1}
+                {
+                    "title": title,
+                    "svg": curves(lines, label=title, x_label=words["epoch"]),
+                    "model": "model" in lines,
+                    "other": "other" in lines,
+                }
             )
     return charts
 

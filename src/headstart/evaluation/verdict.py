@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 NO_TRANSFER = ("scratch", "raw_pixels")
+METRICS_ZH = {"accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1"}
 NAMES = {
     "en": {"scratch": "training from scratch", "raw_pixels": "logistic regression on raw pixels", "probe": "the probe"},
     "zh": {"scratch": "从零训练", "raw_pixels": "原始像素上的逻辑回归", "probe": "线性探针"},
@@ -28,7 +29,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
         "why_zh": str, "try": [str], "try_zh": [str]}``.
     """
     rivals = {name: gain for name, gain in gains.items() if name in NO_TRANSFER}
-    what = metric.replace("_", " ")
+    what, what_zh = metric.replace("_", " "), METRICS_ZH.get(metric, metric)
     if not rivals:
         return _result(
             None, "not_measured", "Whether the transfer helped was not measured: there is no baseline without a source.",
@@ -40,7 +41,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
         return _result(
             True, "hurt",
             f"Transfer hurt: {_points(-gain['value'])} points of {what} below {NAMES['en'][name]} ({_between(gain)}).",
-            f"迁移有害：{what} 比{NAMES['zh'][name]}低 {_points(-gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
+            f"迁移有害：{what_zh}比{NAMES['zh'][name]}低 {_points(-gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
             [
                 "Another source: headstart rank DATA --source A --source B, nearer to your images.",
                 "Hold the model less to this source: --strategy finetune, or --strategy last(1) for a part of it.",
@@ -54,7 +55,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
             False, "helped",
             f"Transfer helped: {_points(gain['value'])} points of {what} above {NAMES['en'][name]} ({_between(gain)}), "
             f"{'the stronger baseline' if len(rivals) > 1 else 'the baseline'} without a source.",
-            f"迁移有帮助：{what} 比{NAMES['zh'][name]}高 {_points(gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
+            f"迁移有帮助：{what_zh}比{NAMES['zh'][name]}高 {_points(gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
             ["More labels: run again with more and see whether the gain stays.", "If the scores must be higher: --strategy finetune or l2sp from the same source."],
             ["增加标注后再运行，看增益是否保持。", "若需更高得分：用同一源尝试 --strategy finetune 或 l2sp。"],
         )  # fmt: skip
@@ -68,7 +69,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
     return _result(
         None, "no_evidence",
         f"No evidence that transfer helped: {gain['value'] * 100:+.1f} points of {what} against {NAMES['en'][name]} ({_between(gain)}), inside the noise.",
-        f"没有证据表明迁移有帮助：与{NAMES['zh'][name]}相比 {what} {gain['value'] * 100:+.1f} 个百分点（{_between(gain, 'zh')}），在噪声之内。",
+        f"没有证据表明迁移有帮助：与{NAMES['zh'][name]}相比，{what_zh} {gain['value'] * 100:+.1f} 个百分点（{_between(gain, 'zh')}），在噪声之内。",
         [more, "Another source may fit better: headstart rank DATA.", "A simple model may be enough here: look at the baselines."],
         [more_zh, "换一个源可能更合适：headstart rank DATA。", "简单模型可能已足够：请看基线。"],
     )  # fmt: skip
