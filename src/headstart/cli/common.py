@@ -22,6 +22,11 @@ Group = typer.Option(
 )
 
 
+def taught(text: str) -> str:
+    """Help text whose examples keep their lines: a paragraph of commands is marked for click not to be wrapped."""
+    return "\n\n".join("\b\n" + p if "  " in p or p.startswith("headstart ") else p for p in text.strip().split("\n\n"))
+
+
 def progress(quiet: bool) -> Any:
     """The progress display of this terminal, or a silent one."""
     from headstart.cli.progress import Terminal

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Json, Quiet, Seed, emit, progress
+from headstart.cli.common import Json, Quiet, Seed, emit, progress, taught
 
 HELP = """The whole story on handwritten digits, 5 labels a class, no network, about a minute.
 
@@ -43,4 +43,4 @@ def demo(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(demo)
+    app.command(help=taught(HELP), short_help="The whole story in a minute, no network.")(demo)

@@ -2,7 +2,7 @@
 
 import typer
 
-from headstart.cli.common import Json, console, emit
+from headstart.cli.common import Json, console, emit, taught
 
 HELP = (
     """Is everything here that Headstart needs? Versions, the torch/torchvision pair, devices, disk, caches, fonts."""
@@ -31,4 +31,4 @@ def doctor(json: bool = Json) -> None:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(doctor)
+    app.command(help=taught(HELP), short_help="Is everything here that Headstart needs?")(doctor)

@@ -4,7 +4,19 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Device, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, score
+from headstart.cli.common import (
+    Device,
+    Json,
+    LabelCol,
+    PathCol,
+    Quiet,
+    SplitCol,
+    console,
+    emit,
+    progress,
+    score,
+    taught,
+)
 
 HELP = """How good a run is on labelled images it has not seen; classes are matched by name.
 
@@ -72,4 +84,4 @@ def evaluate(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(evaluate)
+    app.command(help=taught(HELP), short_help="How good a run is on labelled images.")(evaluate)

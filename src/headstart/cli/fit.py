@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from headstart.cli.common import Json, Quiet, emit, progress
+from headstart.cli.common import Json, Quiet, emit, progress, taught
 from headstart.cli.options import given, with_options
 
 HELP = """Move a source to your images, prove whether that helped, write a run folder with a report.
@@ -80,4 +80,4 @@ def fit(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(with_options(fit))
+    app.command(help=taught(HELP), short_help="Transfer, prove whether it helped, report.")(with_options(fit))

@@ -2,7 +2,7 @@
 
 import typer
 
-from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress
+from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, taught
 
 HELP = """What is in the data and what is wrong with it, before anything is trained.
 
@@ -76,4 +76,4 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(inspect)
+    app.command(help=taught(HELP), short_help="What is in the data, and what is wrong with it.")(inspect)

@@ -10,6 +10,7 @@ import traceback
 import typer
 
 from headstart.cli import compare, demo, doctor, evaluate, fit, inspect, predict, pretrain, rank, report, sources
+from headstart.cli.common import taught
 
 HELP = """Transfer learning that chooses its source, explains its strategy and proves that it helped.
 
@@ -23,7 +24,7 @@ Every verb teaches itself: headstart fit --help. Exit codes: 0 done, 1 the work 
 """
 
 app = typer.Typer(
-    name="headstart", help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="headstart", help=taught(HELP), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )  # fmt: skip
 for _module in (demo, inspect, sources, rank, fit, pretrain, predict, evaluate, compare, report, doctor):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Device, Json, Quiet, progress
+from headstart.cli.common import Device, Json, Quiet, progress, taught
 
 HELP = """What a run says of new images: one row an image, with the probability of every class.
 
@@ -50,4 +50,4 @@ def predict(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(predict)
+    app.command(help=taught(HELP), short_help="What a run says of new images.")(predict)

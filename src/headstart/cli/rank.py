@@ -2,7 +2,20 @@
 
 import typer
 
-from headstart.cli.common import Device, Group, Json, LabelCol, PathCol, Quiet, Seed, SplitCol, console, emit, progress
+from headstart.cli.common import (
+    Device,
+    Group,
+    Json,
+    LabelCol,
+    PathCol,
+    Quiet,
+    Seed,
+    SplitCol,
+    console,
+    emit,
+    progress,
+    taught,
+)
 
 HELP = """Order sources by how well their features serve your labels, and by what they cost to run.
 
@@ -79,4 +92,4 @@ def _number(value: float | None, unit: float) -> str:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(rank)
+    app.command(help=taught(HELP), short_help="Which source fits these data best.")(rank)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Json, emit
+from headstart.cli.common import Json, emit, taught
 
 HELP = """Write a run's report again, from the files of its folder alone: in the other language, for instance.
 
@@ -30,4 +30,4 @@ def report(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(report)
+    app.command(help=taught(HELP), short_help="Write a run's report again.")(report)

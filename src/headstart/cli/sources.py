@@ -2,7 +2,7 @@
 
 import typer
 
-from headstart.cli.common import Json, console, emit
+from headstart.cli.common import Json, console, emit, taught
 
 HELP = """What can be transferred from.
 
@@ -46,4 +46,4 @@ def sources(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=HELP)(sources)
+    app.command(help=taught(HELP), short_help="What can be transferred from.")(sources)
