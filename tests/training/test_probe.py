@@ -190,3 +190,13 @@ def fit(**changes: object) -> Probe:
 def test_what_cannot_be_fitted_is_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(DataError, match=words):
         fit(**changes)
+
+
+def test_a_class_that_a_fold_did_not_see_has_probability_zero_there() -> None:
+    X, y = features(90, 8, 3)
+    groups = np.where(y == 2, "only", (np.arange(90) % 4).astype(str))
+    probe = fit_probe(X, y, 3, groups=groups)
+    assert probe.oof is not None
+    held = groups == "only"
+    assert (probe.oof[held, 2] == 0).all() and (probe.oof[~held, 2] > 0).any()
+    assert np.isfinite(probe.cv_log_loss).all()
