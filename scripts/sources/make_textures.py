@@ -106,8 +106,8 @@ def main() -> None:
     card = f"""# textures
 
 A small MobileNetV3 (timm `{ARCHITECTURE}`, {parameters / 1e6:.2f} M parameters, {net.head_hidden_size} features, {SIZE} px, RGB) that
-tells {len(classes)} kinds of pictures made by formulas apart. A source for surfaces, materials, scenes from above and scans, where
-texture counts and no photograph of the world may be in the source data; objects are better served by `objects`.
+tells {len(classes)} kinds of pictures made by formulas apart. A small source with no photograph in its source data, for scenes from above and
+other pictures where texture counts; photographs are better served by `objects`.
 
 ## How it was made
 {provenance("textures", args, steps, seconds)}
@@ -124,7 +124,9 @@ Accuracy on fresh pictures of its own task: {own:.3f}. Speed on one thread: {fp3
 {table}
 
 ## Limits
-It has never seen an object or a photograph. Where the table shows no gain over raw pixels or over random weights, there is none.
+It has never seen an object or a photograph. Its training is short (about a quarter of fresh pictures are named
+rightly among 150 kinds). On the satellite scenes it beats raw pixels; on the magnetic tiles, the chest X-rays and the
+leaves raw pixels are better than its features: rank it against others before it is used.
 
 ## Licence
 Apache-2.0.
