@@ -145,10 +145,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise RunError(
             sentence("no permission to write", got=str(path), fix="--out with a folder of your own")
         ) from None
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        # torch's and safetensors' writers wrap the system's error in their own words
-        if full or "No space left" in str(error) or "file write failed" in str(error):
+        # torch's and safetensors' writers put the system's error into their own words and types
+        if full or any(words in str(error) for words in ("No space left", "File too large", "file write failed")):
             raise DiskFull(
                 sentence(
                     "the disk is full; what was finished is kept",

@@ -28,21 +28,21 @@ def numbers(out: Path) -> dict:
     return {k: v for k, v in values.items() if k not in SKIP}
 
 
-def run_killed(kills: int, data: Path, source: Path, tmp_path: Path, env: dict) -> None:
+def run_killed(kills: int, span: tuple[float, float], data: Path, source: Path, tmp_path: Path, env: dict) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start = time.perf_counter()
     subprocess.run(command(data, source, whole), check=True, env=env, capture_output=True)
     length = time.perf_counter() - start
     moments = random.Random(0)
     done = 0
-    for _ in range(kills):
-        if broken.exists():
+    for _ in range(4 * kills):
+        if broken.exists() or done == kills:
             break
         # the same command with --resume starts a run that has not begun and goes on with one that has
         process = subprocess.Popen(
             command(data, source, broken, "--resume"), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        time.sleep(moments.uniform(0.2, 0.9) * length)
+        time.sleep(moments.uniform(*span) * length)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             done += 1
@@ -59,8 +59,8 @@ def run_killed(kills: int, data: Path, source: Path, tmp_path: Path, env: dict) 
 
 @pytest.mark.slow
 def test_kill_nine_at_ten_moments_then_resume(image_folder, tiny_source, tmp_path, own_cache):
-    run_killed(10, image_folder, tiny_source, tmp_path, {**os.environ, "HEADSTART_CACHE": str(own_cache)})
+    run_killed(10, (0.3, 0.6), image_folder, tiny_source, tmp_path, {**os.environ, "HEADSTART_CACHE": str(own_cache)})
 
 
 def test_kill_nine_once_then_resume(image_folder, tiny_source, tmp_path, own_cache):
-    run_killed(1, image_folder, tiny_source, tmp_path, {**os.environ, "HEADSTART_CACHE": str(own_cache)})
+    run_killed(1, (0.3, 0.5), image_folder, tiny_source, tmp_path, {**os.environ, "HEADSTART_CACHE": str(own_cache)})
