@@ -44,8 +44,12 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """The model in eval mode with batch norm statistics that are not the trivial ones."""
+    """The model in eval mode with weights through which a picture comes out at the other end, and batch norm statistics
+    that are not the trivial ones."""
     generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
             buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.05)

@@ -104,3 +104,11 @@ def test_an_architecture_for_grey_images_is_said() -> None:
 def test_what_cannot_be_built_is_said(library: str, architecture: str, arguments: dict[str, object], said: str) -> None:
     with pytest.raises(SourceError, match=said):
         build_backbone(library, architecture, arguments)
+
+
+@pytest.mark.parametrize(("library", "architecture"), [("torchvision", "inception_v3"), ("timm", "inception_v3"), ("torchvision", "googlenet")])  # fmt: skip
+def test_networks_with_auxiliary_heads_give_one_vector_in_training_too(library: str, architecture: str) -> None:
+    backbone, _ = build_backbone(library, architecture, {})
+    features = backbone.train()(torch.rand(2, 3, 96, 96))
+    assert isinstance(features, torch.Tensor) and features.ndim == 2
+    assert not any("aux" in name.lower() for name, _ in backbone.named_parameters())

@@ -71,6 +71,7 @@ def test_half_precision_is_widened_and_names_the_same_source(tmp_path: Path) -> 
     one = load_source(str(tmp_path / "half.safetensors"), arch=ARCH)
     two = load_source(str(tmp_path / "wide.pt"), arch=ARCH)
     assert all(p.dtype == torch.float32 for p in one.backbone.parameters())
+    assert one.head is not None and {part.dtype for part in one.head} == {torch.float32}
     assert one.digest == two.digest  # content only: not the route, the file or its precision
 
 
@@ -192,6 +193,7 @@ def broken(kind: str) -> bytes:
     return buffer.getvalue()[:5000]
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("kind", ["plain pickle", "text", "empty", "cut off"])
 def test_a_file_that_is_no_checkpoint_is_said(kind: str, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(broken(kind))

@@ -50,6 +50,16 @@ def logits(source: Source, x: torch.Tensor) -> torch.Tensor:
     return nn.functional.linear(source.backbone(x), *source.head)
 
 
+@torch.inference_mode()
+def same_answers(source: Source, model: nn.Module) -> None:
+    """The differences to the library's model are small beside those between two pictures."""
+    x = picture(source.preprocessing.size)
+    found, wanted = logits(source, x), model(x)
+    between = (wanted[0] - wanted[1]).abs().max()
+    assert between > 1e-3 * wanted.abs().max(), "the model answers the same whatever it sees, so nothing is compared"
+    assert (found - wanted).abs().max() < 1e-3 * between
+
+
 def picture(size: int) -> torch.Tensor:
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(3))
 
@@ -61,9 +71,7 @@ def test_timm_source_answers_what_timm_answers(
     model = randomise(timm.create_model(name, pretrained=False))
     hub_cache(f"timm/{name}", {"model.safetensors": to_bytes(model.state_dict())})
     source = load_source(f"timm/{name}", image_size=size)
-    x = picture(source.preprocessing.size)
-    with torch.inference_mode():
-        torch.testing.assert_close(logits(source, x), model(x), rtol=1e-4, atol=1e-4)
+    same_answers(source, model)
     assert source.report.new == () and source.report.dropped == () and source.report.loaded == source.report.total
     assert source.name == f"timm/{name}" and len(source.classes) == 1000 and source.licence != "not stated"
 
@@ -87,9 +95,7 @@ def test_torchvision_source_answers_what_torchvision_answers(
         assert any("norm.1" in k for k in state)
     torch.save(state, torch_cache / weights.url.rsplit("/", 1)[-1])
     source = load_source(f"torchvision/{name}", image_size=size)
-    x = picture(source.preprocessing.size)
-    with torch.inference_mode():
-        torch.testing.assert_close(logits(source, x), model(x), rtol=1e-4, atol=1e-4)
+    same_answers(source, model)
     assert source.report.new == ()
     assert all(k.startswith("AuxLogits.") for k in source.report.dropped)
     assert source.classes == tuple(weights.meta["categories"])
@@ -132,9 +138,7 @@ def test_a_hub_repository_in_timms_layout_is_a_source(hub_cache: Put, timm_folde
     folder, model = timm_folder
     hub_cache("someone/birds", {p.name: p.read_bytes() for p in folder.iterdir()})
     source = load_source("hf/someone/birds")
-    x = picture(source.preprocessing.size)
-    with torch.inference_mode():
-        torch.testing.assert_close(logits(source, x), model(x), rtol=1e-4, atol=1e-5)
+    same_answers(source, model)
     assert source.name == "hf/someone/birds"
 
 
