@@ -51,10 +51,13 @@ def main() -> None:
     out: dict[str, object] = {"n": args.n, "d": args.d, "classes": args.classes, "folds": args.folds, "strengths": Cs}
 
     fit_probe(X[:500, :64], y[:500] % 5, 5)  # the first call of a process loads libraries
+    cpu = time.process_time()
     probe = fit_probe(X, y, args.classes, strengths=Cs, folds=args.folds)
+    cpu_ours = time.process_time() - cpu
     ours = float((probe.logits(X_test).argmax(1) == y_test).mean())
     out["headstart"] = {
         "seconds": round(probe.seconds, 2),
+        "processor seconds": round(cpu_ours, 2),
         "accuracy": ours,
         "C": probe.strength,
         "tried": len(probe.strengths),
@@ -69,16 +72,22 @@ def main() -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=Cs, cv=args.folds, max_iter=args.max_iter))
         theirs.fit(X, y)
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     accuracy = float(theirs.score(X_test, y_test))
     C = float(np.ravel(theirs[-1].C_)[0])
-    out["scikit-learn"] = {"seconds": round(seconds, 2), "accuracy": accuracy, "C": C}
+    out["scikit-learn"] = {
+        "seconds": round(seconds, 2),
+        "processor seconds": round(cpu, 2),
+        "accuracy": accuracy,
+        "C": C,
+    }
     out["time ratio"] = round(seconds / probe.seconds, 1)
+    out["processor time ratio"] = round(cpu / cpu_ours, 1)
     out["accuracy difference in points"] = round(100 * (ours - accuracy), 2)
     print(json.dumps(out))
 
