@@ -46,8 +46,8 @@ WEIGHTS = {
 }
 BUNDLED = ("bundled/glyphs", "bundled/objects", "bundled/textures")
 STRATEGIES = ("probe", "finetune", "l2sp")
-STEPS, BATCH, TUNE_SIZE, PROBE_SIZE = 40, 16, 64, 128
-"""The budget of one training, the same for finetune, l2sp and scratch: 40 steps of 16 images at 64 px (two cores must do
+STEPS, BATCH, TUNE_SIZE, PROBE_SIZE = 30, 16, 64, 128
+"""The budget of one training, the same for finetune, l2sp and scratch: 30 steps of 16 images at 64 px (two cores must do
 thousands of them); a source made for smaller images keeps its own size. Probes read the large sources at 128 px."""
 
 
@@ -56,8 +56,12 @@ def cells(
 ) -> list[tuple[str, str, int, str, str]]:
     """Every (target, labels, seed, source, strategy) of the study; the cheap probes first."""
     every = [(target, label, seed) for seed in range(seeds) for target in targets for label in labels]
-    cheap = [(*key, source, "probe") for key in every for source in sources] + [(*key, "none", "raw_pixels") for key in every]
-    return cheap + [(*key, source, how) for key in every for source in sources for how in ("finetune", "scratch", "l2sp")]
+    cheap = [(*key, source, "probe") for key in every for source in sources] + [
+        (*key, "none", "raw_pixels") for key in every
+    ]
+    return cheap + [
+        (*key, source, how) for key in every for source in sources for how in ("finetune", "scratch", "l2sp")
+    ]
 
 
 def open_source(name: str, data: Path, size: int | None) -> Any:
@@ -213,7 +217,7 @@ the paired gain over `scratch` on the same test images, pooled over the seeds, w
 
 One training (scratch, finetune, l2sp) is {STEPS} steps of {BATCH} images at {TUNE_SIZE} px with AdamW and light augmentation, the same for
 all three, which two cores can do thousands of times; it is a short budget, and scratch would gain most from a longer one.
-From some 640 training images on the budget ends before every image is seen. Probes see all training images, at {PROBE_SIZE} px for
+From some 480 training images on the budget ends before every image is seen. Probes see all training images, at {PROBE_SIZE} px for
 the large sources (the bundled ones keep their own size). No validation images are held out, the last epoch counts.
 `bundled/objects` was trained on Caltech-101 pictures, so its row on caltech101-70 is no fair test of it."""
 

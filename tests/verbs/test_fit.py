@@ -195,7 +195,9 @@ def test_ask05_extend_is_longer_training_planned_anew(image_folder, tiny_source,
 def test_ask05_continue_from_takes_new_data_and_keeps_the_head(image_folder, tiny_source, tmp_path):
     sure = {"strategy": "finetune", "epochs": 8, "lr": 3e-3, "baselines": "none", "verify": False}
     run = hs.fit(image_folder, source=str(tiny_source), out=tmp_path / "r", **sure)
-    more = hs.fit(image_folder, continue_from=run.path, epochs=1, lr=1e-9, out=tmp_path / "more", baselines="none", verify=False)
+    more = hs.fit(
+        image_folder, continue_from=run.path, epochs=1, lr=1e-9, out=tmp_path / "more", baselines="none", verify=False
+    )
     assert more.recipe["source"] == str(run.path)
     assert more.recipe["strategy"] == "finetune", "the earlier run's training options are kept"
     a, b = (pd.read_csv(r.path / "predictions.csv").set_index("path") for r in (run, more))

@@ -77,8 +77,8 @@ def evaluate(
             out.print(Text(f"note: no image of class {name}", style="yellow"))
         for path, reason in found["bad"]:
             out.print(Text(f"left out: {path}: {reason}", style="yellow"))
-        for name, value in missed.items():
-            out.print(Text(f"not reached: {name} {found['scores'][name]['value']:.3f} < {value}", style="bold red"))
+        for name, least in missed.items():
+            out.print(Text(f"not reached: {name} {found['scores'][name]['value']:.3f} < {least}", style="bold red"))
     if missed:
         raise typer.Exit(4)
 

@@ -71,6 +71,7 @@ def make_splits(
         _carve(
             dataset, splits, units, np.flatnonzero(splits == "train"), "valid", valid, np.random.default_rng([seed, 2])
         )
+    assert dataset.labels is not None
     left = np.bincount(dataset.labels[splits == "train"], minlength=len(dataset.classes))
     if (left == 0).any():
         bare = dataset.classes[int(np.argmin(left))]

@@ -118,7 +118,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _looks_like_paths(column: pd.Series) -> bool:
-    return column.dropna().astype(str).head(20).map(is_image).all()
+    return bool(column.dropna().astype(str).head(20).map(is_image).all())
 
 
 def _known_splits(column: pd.Series) -> bool:

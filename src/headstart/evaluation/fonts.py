@@ -75,7 +75,11 @@ def embedded_font(text: str) -> str | None:
     from fontTools.ttLib import TTFont
 
     options = subset.Options(
-        flavor="woff", layout_features=[], hinting=False, notdef_outline=True, drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"]
+        flavor="woff",
+        layout_features=[],
+        hinting=False,
+        notdef_outline=True,
+        drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"],
     )
     with TTFont(path, fontNumber=0) as font:
         subsetter = subset.Subsetter(options)

@@ -121,7 +121,10 @@ def _baseline_chart(m: dict[str, Any], words: dict[str, str]) -> Any:
     rows = [(words["this_model"], m["target"][metric], "model")] + [
         (words[name], scores[metric], "other") for name, scores in m["baselines"].items()
     ]
-    return dots([Dot(name, cell["value"], *cell["ci95"], kind) for name, cell, kind in rows], label=words["proof"])
+    return dots(
+        [Dot(name, cell["value"], cell["ci95"][0], cell["ci95"][1], kind) for name, cell, kind in rows],
+        label=words["proof"],
+    )
 
 
 def _curve_charts(run: Path, m: dict[str, Any], words: dict[str, str]) -> list[dict[str, Any]]:
@@ -162,7 +165,10 @@ def _confusion(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     """A matrix for up to 20 classes, the most frequent mistakes otherwise."""
     wrong = table[table.label != table.predicted]
     pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False).head(WORST)
-    found: dict[str, Any] = {"pairs": [(a, b, int(n)) for (a, b), n in pairs.items()], "matrix": None}
+    found: dict[str, Any] = {
+        "pairs": [(*map(str, key), int(n)) for key, n in zip(pairs.index.tolist(), pairs, strict=True)],
+        "matrix": None,
+    }
     if len(classes) <= MATRIX_CLASSES:
         matrix = (
             pd.crosstab(table.label, table.predicted).reindex(index=classes, columns=classes, fill_value=0).to_numpy()
@@ -184,12 +190,17 @@ def _confusion(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
 def _per_class(table: pd.DataFrame, words: dict[str, str]) -> dict[str, Any]:
     right = (table.label == table.predicted).groupby(table.label).agg(["sum", "count"])
     rows = [
-        Dot(f"{name} ({n})", k / n, *wilson(int(k), int(n)), "model")
+        _class_dot(str(name), int(k), int(n))
         for name, k, n in zip(right.index, right["sum"], right["count"], strict=True)
     ]
     rows.sort(key=lambda dot: dot.value)
     shown = rows[:WORST]
     return {"svg": dots(shown, label=words["per_class"]), "shown": len(shown), "all": len(rows)}
+
+
+def _class_dot(name: str, right: int, n: int) -> Dot:
+    low, high = wilson(right, n)
+    return Dot(f"{name} ({n})", right / n, low, high, "model")
 
 
 def _reliability(m: dict[str, Any], words: dict[str, str]) -> Any:

@@ -118,6 +118,7 @@ def finetune(
             drop_last=lone, workers=feeding.workers, cache=cache,
         ):  # fmt: skip
             images, targets = batch.images, batch.labels
+            assert targets is not None
             if feeding.mixup or feeding.cutmix:
                 onehot = nn.functional.one_hot(targets, k).to(torch.float32)
                 images, targets = mix_batch(
