@@ -31,3 +31,32 @@ def test_the_bare_trunk_loads_with_its_architecture(shared_data: Path) -> None:
     with torch.inference_mode():
         features = source.backbone(torch.rand(4, 3, 128, 128))
     assert float(features.std(dim=0).mean()) > 0.01  # pictures are told apart
+
+
+def test_photographs_are_recognised_as_timm_recognises_them(shared_data: Path) -> None:
+    """From the file to the class name, ours against timm's model, transformation and decoding by Pillow."""
+    import io
+    import zipfile
+
+    import timm
+    from PIL import Image
+    from timm.data import create_transform, resolve_data_config
+
+    from headstart.data.images import read_image
+
+    archive = shared_data / "vision" / "caltech101-70" / "caltech101-70.zip"
+    folder = shared_data / "weights" / "mobilenetv2-imagenet"
+    source = load_source(str(folder))
+    theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform = create_transform(**resolve_data_config({}, model=theirs))
+    with zipfile.ZipFile(archive) as opened:
+        names = [name for name in opened.namelist() if "/grand_piano/" in name][:5]
+        names += [name for name in opened.namelist() if "/panda/" in name][:5]
+        wanted = torch.stack([transform(Image.open(io.BytesIO(opened.read(name))).convert("RGB")) for name in names])
+    found = torch.stack([source.preprocessing(read_image(f"{archive}!/{name}")) for name in names])
+    assert source.head is not None
+    with torch.inference_mode():
+        ours = torch.nn.functional.linear(source.backbone(found), *source.head).argmax(1)
+        assert torch.equal(ours, theirs(wanted).argmax(1))
+    said = [source.classes[i] for i in ours]
+    assert sum("grand piano" in name for name in said) == 5 and sum("giant panda" in name for name in said) >= 2
