@@ -123,6 +123,6 @@ def batches(
     data = _Decoding(dataset, preprocessing, augmentation, shuffle_seed or 0, workers, cache)
     sampler = BatchSampler(order.tolist(), batch_size, drop_last)
     try:
-        yield from DataLoader(data, batch_sampler=sampler, collate_fn=_same)
+        yield from DataLoader(data, batch_sampler=sampler, collate_fn=_same, generator=torch.Generator())
     finally:
         data.pool.shutdown(wait=False)
