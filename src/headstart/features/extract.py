@@ -25,7 +25,7 @@ FORMAT = 1
 LEAST_BATCH = 8
 """Smaller batches are filled up: libraries choose other kernels for them, and an image's features would depend on its
 neighbours in the last bits."""
-CHECK_ROWS = 16
+CHECK_ROWS = 8
 """Images of the first batch on which a reduced precision is compared with fp32."""
 SPEED_IMAGES = 32
 """A speed is measured on at least so many images."""
@@ -44,7 +44,7 @@ class FeatureSet:
         computed: images that went through the backbone.
         cached: images whose features were at hand: in the cache, or as the copy of another image of the set.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: what they were computed in.
-        cosine: the least similarity to fp32 features in the first 16 images, where a check was made in this call.
+        cosine: the least similarity to fp32 features in the first 8 images, where a check was made in this call.
         note: a sentence where ``"auto"`` fell back to fp32, else ``""``.
         images_per_second: loading and forward pass, measured in this call or in the one that filled the cache;
             ``None`` where fewer than 32 images were ever computed at once.
@@ -82,7 +82,7 @@ def extract(
         dataset: with ``digests`` (:func:`headstart.data.scan.scan` sets them) if anything is to be cached.
         cache_dir: features go to ``cache_dir/features/...``; ``None`` computes everything and writes nothing.
         device: ``"cpu"``, ``"cuda"``, ...
-        precision: ``"auto"`` is the fastest that keeps the first 16 images within a cosine of 0.999 of fp32 each
+        precision: ``"auto"`` is the fastest that keeps the first 8 images within a cosine of 0.999 of fp32 each
             (the answer is kept in the cache); ``"fp32"``; ``"bf16"``; ``"fp16"`` (CUDA only).
         batch_size: images at once, > 0.
         workers: of the loader; ``None`` for its default.

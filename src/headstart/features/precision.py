@@ -20,7 +20,7 @@ from headstart.errors import RecipeError, sentence
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENOUGH = 0.999
-"""Cosine similarity to the fp32 features that each row of the first batch must reach."""
+"""Cosine similarity to the fp32 features that each of the first images must reach."""
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
