@@ -142,7 +142,6 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         },
     )  # fmt: skip
     write_report(work, lang=plan.lang)
-    progress.say(judged["why"])
 
 
 def _same_data(work: Path, digest: str) -> None:
