@@ -66,7 +66,15 @@ def test_unknown_source_offers_a_near_one(image_folder, tmp_path):
 def test_no_network(image_folder, tmp_path):
     empty = tmp_path / "empty"
     done = headstart(
-        "fit", image_folder, "--source", "timm/resnet18", "--out", tmp_path / "r", HF_HUB_OFFLINE="1", HF_HOME=str(empty), TORCH_HOME=str(empty)
+        "fit",
+        image_folder,
+        "--source",
+        "timm/resnet18",
+        "--out",
+        tmp_path / "r",
+        HF_HUB_OFFLINE="1",
+        HF_HOME=str(empty),
+        TORCH_HOME=str(empty),
     )
     refused(done, "timm/resnet18", "bundled/")
 
@@ -75,13 +83,22 @@ def test_a_pickle_that_is_no_state_dict(image_folder, tmp_path):
     import torch
 
     torch.save([1, 2, 3], tmp_path / "net.pt")
-    refused(headstart("fit", image_folder, "--source", tmp_path / "net.pt", "--arch", "timm/resnet18", "--out", tmp_path / "r"), "net.pt")
+    refused(
+        headstart(
+            "fit", image_folder, "--source", tmp_path / "net.pt", "--arch", "timm/resnet18", "--out", tmp_path / "r"
+        ),
+        "net.pt",
+    )
 
 
 def test_an_existing_run_folder(image_folder, tiny_source, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "thesis.txt").write_text("years of work")
-    refused(headstart("fit", image_folder, "--source", tiny_source, "--out", tmp_path / "r"), "exists and is not overwritten", "--force")
+    refused(
+        headstart("fit", image_folder, "--source", tiny_source, "--out", tmp_path / "r"),
+        "exists and is not overwritten",
+        "--force",
+    )
     assert (tmp_path / "r" / "thesis.txt").read_text() == "years of work"
 
 
@@ -98,12 +115,17 @@ def test_a_truncated_jpeg_is_counted_and_named(tmp_path, tiny_source):
             picture(path, 10 * i + 100 * label, size=64)
     broken = tmp_path / "data" / "cat" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
-    done = headstart("fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json")
+    done = headstart(
+        "fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert "3.jpg" in (tmp_path / "r" / "data.json").read_text()
     assert json.loads(done.stdout)["n"]["train"] > 0
     refused(
-        headstart("fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "s", "--on-bad-sample", "fail"), "3.jpg"
+        headstart(
+            "fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "s", "--on-bad-sample", "fail"
+        ),
+        "3.jpg",
     )
     assert not (tmp_path / "s").exists()
 
@@ -115,7 +137,9 @@ def test_odd_images_are_read(tmp_path, tiny_source):
     Image.new("CMYK", (30, 30), (10, 20, 30, 40)).save(tmp_path / "data" / "cat" / "cmyk.jpg")
     Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30) * 60).save(tmp_path / "data" / "cat" / "deep.png")
     Image.new("RGB", (1, 1), (9, 9, 9)).save(tmp_path / "data" / "dog" / "dot.png")
-    done = headstart("fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json")
+    done = headstart(
+        "fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json"
+    )
     assert done.returncode == 0, done.stderr
     n = json.loads(done.stdout)["n"]
     assert n["train"] + n["valid"] + n["test"] == 23

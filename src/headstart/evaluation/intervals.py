@@ -20,7 +20,7 @@ def percentile_interval(samples: np.ndarray, value: float) -> list[float]:
     return [float(low), float(high)]
 
 
-def wilson(right: int, n: int, z: float = 1.959964) -> list[float]:
+def wilson(right: int, n: int, z: float = 1.959963984540054) -> list[float]:
     """Wilson's 95 % interval of a share (1927); ``[0, 1]`` for n = 0. Used for single classes, where n is small."""
     if n == 0:
         return [0.0, 1.0]

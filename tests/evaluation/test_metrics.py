@@ -1,0 +1,152 @@
+"""Scores against scikit-learn and SciPy, intervals against simulation, gains against exact tests."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn import metrics as theirs
+
+from headstart.errors import QuestionError
+from headstart.evaluation.calibration import at_temperature, calibration, fit_temperature
+from headstart.evaluation.compare import holm
+from headstart.evaluation.gain import mcnemar, paired_gain
+from headstart.evaluation.intervals import wilson
+from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc
+from headstart.evaluation.verdict import examples_needed, verdict
+
+RNG = np.random.default_rng(0)
+
+
+def problem(n=200, k=4, skill=1.5, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n)
+    logits = rng.normal(0, 1, (n, k))
+    logits[np.arange(n), labels] += skill
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True), labels
+
+
+def test_scores_equal_scikit_learn():
+    p, y = problem()
+    found = {k: v["value"] for k, v in classification_metrics(p, y, ("a", "b", "c", "d"), n_boot=10).items()}
+    said = p.argmax(1)
+    assert found["accuracy"] == pytest.approx(theirs.accuracy_score(y, said))
+    assert found["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(y, said))
+    assert found["macro_f1"] == pytest.approx(theirs.f1_score(y, said, average="macro"))
+    assert found["log_loss"] == pytest.approx(theirs.log_loss(y, p))
+    assert found["roc_auc"] == pytest.approx(theirs.roc_auc_score(y, p, multi_class="ovr"))
+    assert point_metrics(p, y)["loss"] == pytest.approx(found["log_loss"])
+
+
+def test_calibration_error_by_hand():
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    y = np.array([0, 1, 0, 1])
+    # bin of 0.9: confidence 0.9, accuracy 0.5, 2 of 4; bin of 0.6: confidence 0.6, accuracy 1, 2 of 4
+    assert classification_metrics(p, y, ("a", "b"), n_boot=5)["ece"]["value"] == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    found = calibration(p, y)
+    assert [(b["n"], b["accuracy"]) for b in found["bins"]] == [(2, 1.0), (2, 0.5)]
+
+
+def test_roc_auc_is_none_without_every_class():
+    p, y = problem(k=3)
+    assert roc_auc(p, np.zeros(len(y), dtype=int)) is None
+
+
+def test_temperature_recovers_the_one_that_was_planted():
+    p, _ = problem(4000, skill=2)
+    y = np.array(
+        [np.random.default_rng(i).choice(4, p=row) for i, row in enumerate(p)]
+    )  # labels drawn from p: calibrated
+    assert fit_temperature(p, y) == pytest.approx(1, abs=0.07)
+    assert fit_temperature(at_temperature(np.log(p), 0.5), y) == pytest.approx(2, rel=0.07)
+
+
+def test_bootstrap_interval_covers_the_truth():
+    """The 95 % interval of accuracy must hold the true accuracy in about 95 of 100 samples."""
+    hits = 0
+    for i in range(300):
+        right = np.random.default_rng(i).random(120) < 0.8
+        p = np.stack([np.where(right, 0.9, 0.1), np.where(right, 0.1, 0.9)], 1)
+        low, high = classification_metrics(p, np.zeros(120, dtype=int), ("a", "b"), n_boot=300, seed=i)["accuracy"][
+            "ci95"
+        ]
+        hits += low <= 0.8 <= high
+    assert 0.91 <= hits / 300 <= 0.98
+
+
+def test_wilson_equals_scipy():
+    for right, n in [(0, 5), (3, 7), (50, 50), (80, 100)]:
+        theirs_ = binomtest(right, n).proportion_ci(method="wilson")
+        assert wilson(right, n) == pytest.approx([theirs_.low, theirs_.high], abs=1e-9)
+    assert wilson(0, 0) == [0.0, 1.0]
+
+
+def test_mcnemar_by_hand():
+    a = np.array([1] * 10 + [0] * 2 + [1] * 50, dtype=bool)
+    b = np.array([0] * 10 + [1] * 2 + [1] * 50, dtype=bool)
+    assert mcnemar(a, b) == pytest.approx(binomtest(10, 12, 0.5).pvalue)
+    assert mcnemar(a, a) == 1.0
+
+
+def test_gain_is_the_difference_paired():
+    p, y = problem(skill=1)
+    q = problem(skill=1)[0].copy()
+    q[:30] = np.eye(4)[y[:30]]
+    found = paired_gain(q, p, y)
+    assert found["value"] == pytest.approx((q.argmax(1) == y).mean() - (p.argmax(1) == y).mean())
+    assert found["ci95"][0] > 0
+    assert found["p_value"] < 0.01
+    back = paired_gain(p, q, y)
+    assert back["value"] == -found["value"]
+    same = paired_gain(p, p, y)
+    assert same["ci95"] == [0, 0]
+    assert same["p_value"] == 1
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_under_no_difference_few_p_values_are_small(metric):
+    small = 0
+    for i in range(60):
+        y = np.random.default_rng(i).integers(0, 3, 60)
+        a, b = (problem(60, 3, 0.8, seed=1000 + 2 * i + j)[0] for j in (0, 1))
+        small += paired_gain(a, b, y, metric=metric, n_boot=50)["p_value"] < 0.05
+    assert small <= 8
+
+
+def test_gain_refuses_what_is_not_paired():
+    p, y = problem()
+    with pytest.raises(QuestionError, match="paired models need the same examples"):
+        paired_gain(p[:5], p, y)
+    with pytest.raises(QuestionError, match="unknown metric of a gain: got 'auc'"):
+        paired_gain(p, p, y, metric="auc")
+
+
+def gain(value, low, high, n=100):
+    return {"value": value, "ci95": [low, high], "p_value": 0.03, "n": n}
+
+
+def test_ask16_nothing_is_called_better_inside_the_noise():
+    found = verdict({"scratch": gain(0.03, -0.01, 0.07), "raw_pixels": gain(0.2, 0.1, 0.3)})
+    assert found["level"] == "no_evidence"
+    assert found["negative_transfer"] is None
+    assert "inside the noise" in found["why"]
+    assert "better" not in found["why"]
+    assert "About 178 test images" in found["try"][0]  # 100 * (0.04 / 0.03)^2 = 177.8
+    assert examples_needed(gain(0.0, -0.1, 0.1)) is None
+
+
+def test_verdicts():
+    helped = verdict(
+        {"scratch": gain(0.1, 0.05, 0.15), "raw_pixels": gain(0.2, 0.1, 0.3), "probe": gain(-0.2, -0.3, -0.1)}
+    )
+    assert helped["negative_transfer"] is False
+    assert "10.0 points of accuracy above training from scratch" in helped["why"]
+    hurt = verdict({"scratch": gain(0.1, 0.05, 0.15), "raw_pixels": gain(-0.08, -0.12, -0.03)})
+    assert hurt["negative_transfer"] is True
+    assert "8.0 points of accuracy below logistic regression on raw pixels" in hurt["why"]
+    assert hurt["try"]
+    assert verdict({"probe": gain(0.1, 0.05, 0.15)})["level"] == "not_measured"
+    assert all(v["why_zh"] and len(v["try"]) == len(v["try_zh"]) for v in (helped, hurt))
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
