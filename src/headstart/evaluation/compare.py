@@ -11,7 +11,7 @@ import pandas as pd
 
 from headstart.errors import RunError, sentence
 from headstart.evaluation.gain import paired_gain
-from headstart.evaluation.metrics import confusion, from_confusion
+from headstart.evaluation.metrics import class_counts, from_counts
 from headstart.folder import read_json
 
 
@@ -60,7 +60,7 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
     runs = []
     for folder, name, own in zip(folders, names, said, strict=True):
         m = read_json(folder / "metrics.json")
-        value = float(from_confusion(confusion(own, labels, len(classes)))[metric][0])
+        value = float(from_counts(*class_counts(own, labels, len(classes)))[metric][0])
         runs.append(
             {
                 "run": name,

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from headstart.errors import QuestionError, sentence
-from headstart.evaluation.intervals import bootstrap_weights, percentile_interval
-from headstart.evaluation.metrics import confusion, from_confusion
+from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
+from headstart.evaluation.metrics import class_counts, from_counts
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -40,13 +40,13 @@ def paired_gain(
         raise QuestionError(sentence("unknown metric of a gain", got=metric, allowed=METRICS))
     first, second = (x.argmax(1) if x.ndim == 2 else x.astype(int) for x in (a, b))
     k = int(max(first.max(), second.max(), labels.max())) + 1
-    weights = bootstrap_weights(len(labels), n_boot, seed)
 
     def statistic(x: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
-        return from_confusion(confusion(x, labels, k, w))[metric]
+        return from_counts(*class_counts(x, labels, k, w))[metric]
 
     value = float(statistic(first)[0] - statistic(second)[0])
-    ci = percentile_interval(statistic(first, weights) - statistic(second, weights), value)
+    differences = [statistic(first, w) - statistic(second, w) for w in bootstrap_blocks(len(labels), n_boot, seed)]
+    ci = percentile_interval(np.concatenate(differences), value)
     if metric == "accuracy":
         p = mcnemar(first == labels, second == labels)
     else:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 
-def bootstrap_weights(n: int, n_boot: int, seed: int) -> np.ndarray:
-    """How often each of n examples is drawn in each resample: float (n_boot, n), rows summing to n."""
+BLOCK_BYTES = 32 * 2**20
+
+
+def bootstrap_blocks(n: int, n_boot: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n examples is drawn in each resample, in blocks of at most 32 MB (one row at least).
+
+    Yields:
+        float (b, n), rows summing to n; together ``n_boot`` rows, the same ones whatever the size of a block.
+    """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_boot).astype(np.float64)
+    rows = max(1, BLOCK_BYTES // (8 * max(n, 1)))
+    for start in range(0, n_boot, rows):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(rows, n_boot - start)).astype(np.float64)
 
 
 def percentile_interval(samples: np.ndarray, value: float) -> list[float]:

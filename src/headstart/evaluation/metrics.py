@@ -6,32 +6,43 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.intervals import bootstrap_weights, percentile_interval
+from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
 
 BINS = 15
+AUC_RESAMPLES = 200
 
 
-def confusion(predicted: np.ndarray, labels: np.ndarray, k: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Weighted counts (B, K, K), rows the label, columns the prediction; ``weights`` (B, n), default one row of ones."""
-    cell = labels * k + predicted
-    if weights is None:
-        return np.bincount(cell, minlength=k * k).reshape(1, k, k).astype(np.float64)
-    return np.stack([np.bincount(cell, row, minlength=k * k) for row in weights]).reshape(-1, k, k)
+def class_counts(
+    predicted: np.ndarray, labels: np.ndarray, k: int, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Examples that are right, that are of, and that are taken for each class: three (B, K) of ``weights`` (B, n).
+
+    All that accuracy, balanced accuracy and F1 need of a confusion matrix, at K numbers a resample and not K x K.
+    """
+    rows = np.ones((1, len(labels))) if weights is None else weights
+    return (
+        _by_class(rows * (predicted == labels), labels, k),
+        _by_class(rows, labels, k),
+        _by_class(rows, predicted, k),
+    )
 
 
-def from_confusion(matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy, balanced accuracy and macro F1, each (B,), of confusion matrices (B, K, K).
+def _by_class(rows: np.ndarray, index: np.ndarray, k: int) -> np.ndarray:
+    """Sums of (B, n) over the examples of each class: (B, K)."""
+    return np.stack([np.bincount(index, row, minlength=k) for row in rows])
+
+
+def from_counts(right: np.ndarray, true: np.ndarray, said: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy and macro F1, each (B,), of :func:`class_counts`.
 
     A class without a label in a (re)sample does not count in the balanced accuracy; one with neither label nor
     prediction does not count in the macro F1, as in scikit-learn.
     """
-    right = np.diagonal(matrix, axis1=1, axis2=2)
-    true, said = matrix.sum(2), matrix.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.where(true > 0, right / true, np.nan)
         f1 = np.where(true + said > 0, 2 * right / (true + said), np.nan)
     return {
-        "accuracy": right.sum(1) / matrix.sum((1, 2)),
+        "accuracy": right.sum(1) / true.sum(1),
         "balanced_accuracy": np.nanmean(recall, axis=1),
         "macro_f1": np.nanmean(f1, axis=1),
     }
@@ -55,21 +66,39 @@ def expected_calibration_error(
 
 
 def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """Macro one-vs-rest area under the ROC curve by ranks; ``None`` where a class has no example, or all of them."""
-    from scipy.stats import rankdata
-
+    """Macro one-vs-rest area under the ROC curve; ``None`` where a class has no example, or all of them."""
     counts = np.bincount(labels, minlength=probabilities.shape[1])
     if (counts == 0).any() or (counts == len(labels)).any():
         return None
-    ranks = rankdata(probabilities, axis=0)
-    own = np.array([ranks[labels == c, c].sum() for c in range(probabilities.shape[1])])
-    return float(np.mean((own - counts * (counts + 1) / 2) / (counts * (len(labels) - counts))))
+    return float(weighted_auc(probabilities, labels, np.ones((1, len(labels))))[0])
+
+
+def weighted_auc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Macro one-vs-rest AUC (B,) of resamples ``weights`` (B, n): the share of pairs in order, ties counting half.
+
+    Each class is sorted once for all resamples. A class that a resample has lost does not count in it.
+    """
+    columns = np.ascontiguousarray(weights.T)
+    total = weights.sum(1)
+    areas = []
+    for c in range(probabilities.shape[1]):
+        order = np.argsort(probabilities[:, c], kind="stable")
+        score, own = probabilities[order, c], labels[order] == c
+        sorted_weights = columns[order]
+        below = np.concatenate([np.zeros((1, len(total))), np.cumsum(sorted_weights * ~own[:, None], axis=0)])
+        positive = sorted_weights[own]
+        first, last = (np.searchsorted(score, score[own], side=side) for side in ("left", "right"))
+        won = (positive * (below[first] + below[last]) / 2).sum(0)
+        mass = positive.sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            areas.append(np.where((mass > 0) & (mass < total), won / (mass * (total - mass)), np.nan))
+    return np.nanmean(areas, axis=0)
 
 
 def point_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracy, balanced accuracy, macro F1 and ``loss`` (log loss), without intervals; for choosing epochs."""
-    matrix = confusion(probabilities.argmax(1), labels, probabilities.shape[1])
-    found = {name: float(value[0]) for name, value in from_confusion(matrix).items()}
+    counts = class_counts(probabilities.argmax(1), labels, probabilities.shape[1])
+    found = {name: float(value[0]) for name, value in from_counts(*counts).items()}
     return found | {"loss": float(log_losses(probabilities, labels).mean())}
 
 
@@ -87,23 +116,27 @@ def classification_metrics(
 
     Returns:
         ``{metric: {"value": float, "ci95": [low, high]}}`` with accuracy, balanced_accuracy, macro_f1, log_loss, ece, and
-        roc_auc (``ci95`` by the same resamples on up to 200 of them) where every class has an example.
+        roc_auc (``ci95`` from the first 200 of the resamples) where every class has an example.
     """
-    k = probabilities.shape[1]
-    weights = bootstrap_weights(len(labels), n_boot, seed)
-    predicted = probabilities.argmax(1)
-    losses = log_losses(probabilities, labels)
-    values = {n: float(v[0]) for n, v in from_confusion(confusion(predicted, labels, k)).items()}
-    spread = from_confusion(confusion(predicted, labels, k, weights))
+    k, n = probabilities.shape[1], len(labels)
+    predicted, losses = probabilities.argmax(1), log_losses(probabilities, labels)
+    values = {name: float(v[0]) for name, v in from_counts(*class_counts(predicted, labels, k)).items()}
     values |= {"log_loss": float(losses.mean()), "ece": float(expected_calibration_error(probabilities, labels)[0])}
-    spread |= {
-        "log_loss": weights @ losses / len(labels),
-        "ece": expected_calibration_error(probabilities, labels, weights),
-    }
     auc = roc_auc(probabilities, labels)
     if auc is not None:
-        index = np.arange(len(labels))
-        tries = [np.repeat(index, row.astype(int)) for row in weights[:200]]
-        found = [roc_auc(probabilities[i], labels[i]) for i in tries]
-        values["roc_auc"], spread["roc_auc"] = auc, np.array([x for x in found if x is not None])
-    return {name: {"value": value, "ci95": percentile_interval(spread[name], value)} for name, value in values.items()}
+        values["roc_auc"] = auc
+    spread: dict[str, list[np.ndarray]] = {name: [] for name in values}
+    done = 0
+    for weights in bootstrap_blocks(n, n_boot, seed):
+        found = from_counts(*class_counts(predicted, labels, k, weights))
+        found["log_loss"] = weights @ losses / n
+        found["ece"] = expected_calibration_error(probabilities, labels, weights)
+        if auc is not None and done < AUC_RESAMPLES:
+            found["roc_auc"] = weighted_auc(probabilities, labels, weights[: AUC_RESAMPLES - done])
+        done += len(weights)
+        for name, part in found.items():
+            spread[name].append(part)
+    return {
+        name: {"value": value, "ci95": percentile_interval(np.concatenate(spread[name] or [np.zeros(0)]), value)}
+        for name, value in values.items()
+    }
