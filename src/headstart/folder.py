@@ -112,7 +112,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all; text stays readable in any script."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, default=float) + "\n")
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, default=float, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,7 +207,11 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 def _plain(key: str, value: Any) -> Any:
     """Undo YAML's and shells' surprises: '1e-4' is a number, `no` and false mean none, 'a,b' is a list."""
     if isinstance(value, Path):
-        return str(value)
+        value = str(value)
+    if key in ("data", "source_data", "source") and isinstance(value, str):
+        # a saved recipe must find its data from anywhere; names of sources are not paths
+        named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
+        return os.path.abspath(value) if not named and os.path.exists(value) else value
     if key in ("baselines", "augment", "imbalance") and value is False:
         return "none"
     if key in ("baselines", "sources", "log") and isinstance(value, str):

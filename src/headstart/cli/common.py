@@ -44,7 +44,7 @@ def console() -> Any:
     """rich's console on standard output."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def score(cell: dict[str, Any]) -> str:

@@ -23,6 +23,9 @@ Every verb teaches itself: headstart fit --help. Exit codes: 0 done, 1 the work 
 4 a score below --min.
 """
 
+STOPPED = 130
+GO_ON = "what was finished is kept; the same command with --resume goes on"
+
 app = typer.Typer(
     name="headstart", help=taught(HELP), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -65,7 +68,10 @@ def run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        return int(app(kebab(arguments), standalone_mode=False, prog_name="headstart") or 0)
+        code = int(app(kebab(arguments), standalone_mode=False, prog_name="headstart") or 0)
+        if code == STOPPED:  # typer's own answer to Ctrl-C
+            _say("stopped", GO_ON)
+        return code
     except HeadstartError as error:
         if os.environ.get("HEADSTART_DEBUG"):
             raise
@@ -74,8 +80,8 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        _say("stopped", "what was finished is kept; the same command with --resume goes on")
-        return 130
+        _say("stopped", GO_ON)
+        return STOPPED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a wrong option or verb, in click's words
             _say("error", _usage(error))

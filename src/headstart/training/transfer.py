@@ -57,7 +57,8 @@ class Transferred:
         history: one row an epoch; empty where the head was solved.
         criterion: in words, how epoch or strength was chosen.
         options: the optimisation that was used, ``None`` where the head was solved.
-        cross_validated: accuracy by cross-validation on the training labels, where the head was solved.
+        cross_validated: accuracy by cross-validation at the chosen strength; ``None`` where steps were taken or nothing
+            could be held out.
     """
 
     backbone: nn.Module
@@ -193,6 +194,7 @@ def _solve(
         features, labels, len(task.classes), groups=groups, seed=seed,
         sample_weight=None if weights is None else weights[labels],
     )  # fmt: skip
+    held_out = float(probe.cv_accuracy[list(probe.strengths).index(probe.strength)])
     return Transferred(
         backbone=source.backbone,
         head=(torch.as_tensor(probe.weight), torch.as_tensor(probe.bias)),
@@ -200,7 +202,7 @@ def _solve(
         stages=stages,
         history=[],
         criterion=f"strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels",
-        cross_validated=float(np.max(probe.cv_accuracy)),
+        cross_validated=held_out if np.isfinite(held_out) else None,
         computed=sum(part.computed for part in found),
     )
 

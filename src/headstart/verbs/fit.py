@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ def _longer(earlier: Run, values: dict[str, Any], options: dict[str, Any], data:
                 fix=f"headstart fit {old['data']} --source {earlier.path} --strategy finetune",
             )
         )
-    if data is not None and str(data) != str(old["data"]):
+    if data is not None and os.path.abspath(str(data)) != os.path.abspath(str(old["data"])):
         raise RecipeError(
             sentence(
                 "--extend goes on with the data of its run",
