@@ -8,9 +8,9 @@ from sklearn import metrics as theirs
 from headstart.errors import QuestionError
 from headstart.evaluation.calibration import at_temperature, calibration, fit_temperature
 from headstart.evaluation.compare import holm
-from headstart.evaluation.gain import mcnemar, paired_gain
-from headstart.evaluation.intervals import wilson
-from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc
+from headstart.evaluation.gain import beyond_noise, mcnemar, paired_gain
+from headstart.evaluation.intervals import bootstrap_blocks, wilson
+from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc, weighted_auc
 from headstart.evaluation.verdict import examples_needed, verdict
 
 RNG = np.random.default_rng(0)
@@ -48,6 +48,44 @@ def test_calibration_error_by_hand():
 def test_roc_auc_is_none_without_every_class():
     p, y = problem(k=3)
     assert roc_auc(p, np.zeros(len(y), dtype=int)) is None
+
+
+def test_weighted_scores_equal_scikit_learn_on_the_resample():
+    """A weight of 2 is an example that is there twice; ties and lost classes included."""
+    p, y = problem(60, 3)
+    p = p.round(1)  # many ties
+    weights = next(iter(bootstrap_blocks(60, 5, 0)))
+    drawn = [np.repeat(np.arange(60), row.astype(int)) for row in weights]
+    expected = [np.mean([theirs.roc_auc_score(y[i] == c, p[i, c]) for c in range(3)]) for i in drawn]
+    assert weighted_auc(p, y, weights) == pytest.approx(expected)
+    lost = np.where(y == 0, 0.0, 1.0)[None]
+    kept = np.flatnonzero(y != 0)
+    assert weighted_auc(p, y, lost)[0] == pytest.approx(
+        np.mean([theirs.roc_auc_score(y[kept] == c, p[kept, c]) for c in (1, 2)])
+    )
+
+
+def test_the_resamples_do_not_depend_on_the_size_of_a_block(monkeypatch):
+    whole = np.concatenate(list(bootstrap_blocks(50, 40, 7)))
+    monkeypatch.setattr("headstart.evaluation.intervals.BLOCK_BYTES", 50 * 8 * 3)
+    parts = list(bootstrap_blocks(50, 40, 7))
+    assert len(parts) == 14
+    assert (np.concatenate(parts) == whole).all()
+    assert (whole.sum(1) == 50).all()
+
+
+def test_many_classes_need_little_memory():
+    import tracemalloc
+
+    y = np.arange(1000) % 250
+    p = np.full((1000, 250), 1e-3)
+    p[np.arange(1000), y] = 1 - 0.249
+    tracemalloc.start()
+    classification_metrics(p, y, tuple(map(str, range(250))), n_boot=1000)
+    paired_gain(p, p[::-1], y)
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    assert peak < 200, f"{peak:.0f} MB"  # a K x K table a resample would take 500
 
 
 def test_temperature_recovers_the_one_that_was_planted():
@@ -129,8 +167,63 @@ def test_ask16_nothing_is_called_better_inside_the_noise():
     assert found["negative_transfer"] is None
     assert "inside the noise" in found["why"]
     assert "better" not in found["why"]
-    assert "About 178 test images" in found["try"][0]  # 100 * (0.04 / 0.03)^2 = 177.8
+    assert "About 364 test images" in found["try"][0]  # 100 * (0.04 / 1.96 * (1.96 + 0.84) / 0.03)^2 = 363.2
     assert examples_needed(gain(0.0, -0.1, 0.1)) is None
+
+
+def test_ask16_four_images_are_no_proof():
+    """With 4 of 100 images between them the percentile interval excludes zero; the exact test (p = 0.125) does not."""
+    labels = np.zeros(100, dtype=int)
+    other = labels.copy()
+    other[:4] = 1
+    found = paired_gain(labels, other, labels)
+    assert found["ci95"][0] > 0
+    assert found["p_value"] == pytest.approx(0.125)
+    assert beyond_noise(found) == 0
+    judged = verdict({"scratch": found})
+    assert judged["level"] == "no_evidence"
+    assert "+4.0 points" in judged["why"]
+    back = verdict({"scratch": paired_gain(other, labels, labels)})
+    assert back["negative_transfer"] is None
+
+
+def test_ask16_false_alarms_are_rare():
+    """Two models that differ by nothing but chance: at most 2.5 % of verdicts say that the transfer helped."""
+    helped = hurt = 0
+    for i in range(400):
+        rng = np.random.default_rng(i)
+        right = rng.random(60) < 0.85
+        a, b = (np.where(rng.random(60) < 0.1, ~right, right).astype(int) for _ in range(2))
+        level = verdict({"scratch": paired_gain(1 - a, 1 - b, np.zeros(60, dtype=int), n_boot=300, seed=i)})["level"]
+        helped += level == "helped"
+        hurt += level == "hurt"
+    assert helped / 400 <= 0.03
+    assert hurt / 400 <= 0.03
+
+
+def test_examples_needed_has_the_power_that_it_promises():
+    """Simulated: at the number of images that it names, a true gain is found in about 80 of 100 samples."""
+    true_gain, discordant, n = 0.1, 0.3, 60
+    se = (discordant - true_gain**2) ** 0.5 / n**0.5
+    need = examples_needed(gain(true_gain, true_gain - 1.96 * se, true_gain + 1.96 * se, n))
+    rng, found = np.random.default_rng(0), 0
+    for i in range(200):
+        kind = rng.choice(3, size=need, p=[(discordant + true_gain) / 2, (discordant - true_gain) / 2, 1 - discordant])
+        y = np.zeros(need, dtype=int)
+        found += beyond_noise(paired_gain((kind == 1).astype(int), (kind == 0).astype(int), y, n_boot=300, seed=i)) == 1
+    assert 0.68 <= found / 200 <= 0.9
+
+
+def test_the_sentence_names_the_strongest_baseline():
+    near_but_sure, far = gain(0.05, 0.03, 0.07), gain(0.06, 0.01, 0.11)
+    assert (
+        "5.0 points of accuracy above training from scratch"
+        in verdict({"scratch": near_but_sure, "raw_pixels": far})["why"]
+    )
+    unsure = {**far, "ci95": [-0.01, 0.13]}
+    judged = verdict({"scratch": near_but_sure, "raw_pixels": unsure})
+    assert judged["level"] == "no_evidence"
+    assert "raw pixels" in judged["why"]
 
 
 def test_verdicts():

@@ -13,6 +13,8 @@ def show_run(run: Run) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from headstart.evaluation.gain import beyond_noise
+
     m, out = run.metrics, console()
     metric = m["metric"]
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -26,7 +28,7 @@ def show_run(run: Run) -> None:
     )
     for name, scores in m["baselines"].items():
         gain = m["gains"][name]
-        style = "green" if gain["ci95"][0] > 0 else "red" if gain["ci95"][1] < 0 else ""
+        style = ("", "green", "red")[beyond_noise(gain)]
         low, high = gain["ci95"]
         table.add_row(
             name,

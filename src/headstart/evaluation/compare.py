@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.errors import RunError, sentence
-from headstart.evaluation.gain import paired_gain
+from headstart.evaluation.gain import beyond_noise, check_metric, paired_gain
 from headstart.evaluation.metrics import class_counts, from_counts
 from headstart.folder import read_json
 
@@ -27,8 +27,10 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
         verdict}]}``; values on the shared test images, ``p_holm`` corrected by Holm (1979).
 
     Raises:
-        RunError: fewer than two runs, no shared test image, or other classes.
+        RunError: fewer than two runs, no shared test image, other classes, or other labels of the same images.
+        QuestionError: unknown metric.
     """
+    check_metric(metric)
     if len(folders) < 2:
         raise RunError(sentence("comparing needs two runs or more", got=len(folders), fix="headstart compare RUN RUN"))
     tables = [
@@ -37,6 +39,17 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
         )
         for folder in folders
     ]
+    own_classes = [{c.removeprefix("prob_") for c in t.columns if c.startswith("prob_")} for t in tables]
+    for folder, found in zip(folders[1:], own_classes[1:], strict=True):
+        if found != own_classes[0]:
+            raise RunError(
+                sentence(
+                    "the runs have other classes, so their scores are not about one question",
+                    got=f"{folder}: {_some(found - own_classes[0]) or 'fewer'}",
+                    allowed=f"{folders[0]}: {_some(own_classes[0])}",
+                    fix="runs on the same data",
+                )
+            )
     shared = set(tables[0].path).intersection(*(set(t.path) for t in tables[1:]))
     if not shared:
         raise RunError(
@@ -76,7 +89,7 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
     ]
     for pair, p in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_holm"] = p
-        sure = p < 0.05 and (pair["ci95"][0] > 0 or pair["ci95"][1] < 0)
+        sure = beyond_noise({**pair, "p_value": p}) != 0
         better = pair["a"] if pair["value"] > 0 else pair["b"]
         pair["verdict"] = f"{better} is better" if sure else "no difference beyond the noise"
     return {"metric": metric, "n": len(labels), "runs": runs, "pairs": pairs}
@@ -90,6 +103,11 @@ def holm(p_values: list[float]) -> list[float]:
         last = max(last, min(1.0, (len(p_values) - rank) * p_values[i]))
         found[i] = last
     return found
+
+
+def _some(names: set[str], most: int = 6) -> str:
+    shown = ", ".join(sorted(names)[:most])
+    return f"{shown}, and {len(names) - most} more" if len(names) > most else shown
 
 
 def _names(folders: list[Path]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-
 BLOCK_BYTES = 32 * 2**20
 
 

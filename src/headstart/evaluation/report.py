@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headstart.evaluation.charts import Dot, curves, dots, reliability
 from headstart.evaluation.fonts import embedded_font
+from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
 from headstart.evaluation.words import WORDS
 from headstart.folder import PARTIAL, read_json, write_text
@@ -46,7 +47,14 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {"number": _number, "score": _score, "signed": _signed, "count": lambda n: f"{n:,}"}
+    env.filters |= {
+        "number": _number,
+        "score": _score,
+        "signed": _signed,
+        "count": lambda n: f"{n:,}",
+        "p_value": _p_value,
+        "noise": _noise,
+    }
     zh = lang == "zh"
     page = env.get_template("report.html.j2").render(
         w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=_name(run),
@@ -97,6 +105,15 @@ def _score(cell: dict[str, Any], percent: bool = True) -> str:
 def _signed(gain: dict[str, Any]) -> str:
     low, high = gain["ci95"]
     return f"{gain['value'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]"
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+
+
+def _noise(gain: dict[str, Any]) -> str:
+    """The CSS class of a gain: coloured only beyond the noise."""
+    return ("", "good", "bad")[beyond_noise(gain)]
 
 
 def _counts(data: dict[str, Any], m: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from headstart.evaluation.gain import beyond_noise
+
 NO_TRANSFER = ("scratch", "raw_pixels")
+Z_975, Z_80 = 1.959964, 0.841621
 METRICS_ZH = {"accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1"}
 NAMES = {
     "en": {"scratch": "training from scratch", "raw_pixels": "logistic regression on raw pixels", "probe": "the probe"},
@@ -16,8 +19,8 @@ NAMES = {
 def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strategy: str = "") -> dict[str, Any]:
     """Judge the gains over the baselines that use no source.
 
-    Transfer *hurt* where any of them is better with its whole 95 % interval; it *helped* where the gain over each of them has an
-    interval above zero; anything else is inside the noise.
+    Transfer *hurt* where any of them is better beyond the noise (:func:`headstart.evaluation.gain.beyond_noise`: interval and
+    p-value); it *helped* where the gain over each of them is beyond the noise; anything else is inside it.
 
     Args:
         gains: baseline -> ``{"value", "ci95", "p_value", "n"}``, the transferred model minus the baseline.
@@ -35,7 +38,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
             None, "not_measured", "Whether the transfer helped was not measured: there is no baseline without a source.",
             "没有无源基线，因此未测量迁移是否有帮助。", ["Leave --baselines at its default to have the proof."], ["去掉 --baselines none 即可得到证明。"],
         )  # fmt: skip
-    hurt = {name: gain for name, gain in rivals.items() if gain["ci95"][1] < 0}
+    hurt = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 0}
     if hurt:
         name, gain = min(hurt.items(), key=lambda item: item[1]["value"])
         return _result(
@@ -49,8 +52,9 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
             ],
             ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{NAMES['zh'][name]}。"],
         )  # fmt: skip
-    name, gain = min(rivals.items(), key=lambda item: item[1]["ci95"][0])
-    if gain["ci95"][0] > 0:
+    open_ = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 1}
+    name, gain = min((open_ or rivals).items(), key=lambda item: item[1]["value"])
+    if not open_:
         return _result(
             False, "helped",
             f"Transfer helped: {_points(gain['value'])} points of {what} above {NAMES['en'][name]} ({_between(gain)}), "
@@ -61,11 +65,15 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
         )  # fmt: skip
     need = examples_needed(gain)
     more = (
-        f"About {need:,} test images would tell a difference of this size (now {gain['n']:,})."
+        f"About {need:,} test images would tell a difference of this size four times of five (now {gain['n']:,})."
         if need
-        else "Add test images."
+        else "Add test images: these cannot tell the two apart."
     )
-    more_zh = f"约需 {need:,} 张测试图像才能分辨这样的差异（现有 {gain['n']:,} 张）。" if need else "增加测试图像。"
+    more_zh = (
+        f"约需 {need:,} 张测试图像，才能以八成把握分辨这样的差异（现有 {gain['n']:,} 张）。"
+        if need
+        else "增加测试图像：现有的无法分辨两者。"
+    )
     return _result(
         None, "no_evidence",
         f"No evidence that transfer helped: {gain['value'] * 100:+.1f} points of {what} against {NAMES['en'][name]} ({_between(gain)}), inside the noise.",
@@ -76,11 +84,14 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
 
 
 def examples_needed(gain: dict[str, Any]) -> int | None:
-    """Test examples at which an interval of this gain would exclude zero: ``n (half-width / gain)^2``; ``None`` beyond a million."""
-    half = (gain["ci95"][1] - gain["ci95"][0]) / 2
-    if gain["value"] == 0 or half == 0:
+    """Test examples at which a true gain of this size would be told from zero with power 80 %; ``None`` beyond a million.
+
+    ``n (se (z_0.975 + z_0.8) / gain)^2`` with the standard error ``se`` read off the interval: it shrinks as ``1 / sqrt(n)``.
+    """
+    error = (gain["ci95"][1] - gain["ci95"][0]) / (2 * Z_975)
+    if gain["value"] == 0 or error == 0:
         return None
-    need = math.ceil(gain["n"] * (half / abs(gain["value"])) ** 2)
+    need = math.ceil(gain["n"] * (error * (Z_975 + Z_80) / abs(gain["value"])) ** 2)
     return None if need > 1_000_000 else max(need, gain["n"] + 1)
 
 
