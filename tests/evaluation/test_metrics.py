@@ -97,6 +97,12 @@ def test_temperature_recovers_the_one_that_was_planted():
     assert fit_temperature(at_temperature(np.log(p), 0.5), y) == pytest.approx(2, rel=0.07)
 
 
+def test_a_temperature_above_one_makes_less_sure():
+    p = np.array([[0.8, 0.2], [0.5, 0.5]])
+    assert at_temperature(np.log(p), 1) == pytest.approx(p)
+    assert at_temperature(np.log(p), 2)[0] == pytest.approx([2 / 3, 1 / 3])  # sqrt(0.8) : sqrt(0.2) = 2 : 1
+
+
 def test_bootstrap_interval_covers_the_truth():
     """The 95 % interval of accuracy must hold the true accuracy in about 95 of 100 samples."""
     hits = 0
@@ -122,6 +128,22 @@ def test_mcnemar_by_hand():
     b = np.array([0] * 10 + [1] * 2 + [1] * 50, dtype=bool)
     assert mcnemar(a, b) == pytest.approx(binomtest(10, 12, 0.5).pvalue)
     assert mcnemar(a, a) == 1.0
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_permutation_equals_all_swaps(metric):
+    """Against the p-value over all 2^10 ways to swap the two predictions of ten examples, scored by scikit-learn."""
+    y, a, b = np.array([[0, 0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 0, 0, 1, 1, 1, 1, 2, 0, 2], [0, 1, 2, 0, 1, 0, 2, 1, 2, 2]])
+    score = {
+        "balanced_accuracy": theirs.balanced_accuracy_score,
+        "macro_f1": lambda t, s: theirs.f1_score(t, s, average="macro", labels=np.unique([*t, *s])),
+    }[metric]
+    size = abs(score(y, a) - score(y, b))
+    hits = 0
+    for bits in range(1024):
+        swap = (bits >> np.arange(10) & 1).astype(bool)
+        hits += abs(score(y, np.where(swap, b, a)) - score(y, np.where(swap, a, b))) >= size - 1e-9
+    assert paired_gain(a, b, y, metric=metric)["p_value"] == pytest.approx(hits / 1024, abs=0.03)
 
 
 def test_gain_is_the_difference_paired():
