@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Any
 
@@ -36,15 +37,28 @@ def progress(quiet: bool) -> Any:
 
 
 def emit(value: Any) -> None:
-    """Print JSON on standard output, readable in any script."""
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=float))
+    """Print one JSON object on standard output. What JSON has no number for (an undefined score) is ``null``."""
+    print(json.dumps(_plain(value), ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy's arrays and scalars
+        value = value.tolist()
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
 def console() -> Any:
-    """rich's console on standard output."""
+    """rich's console on standard output. Lines are never broken or read as markup: a path is copied as it was written."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160)
+    width = None if sys.stdout.isatty() else 1000
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
 
 
 def score(cell: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from headstart.cli.common import Json, console, emit, taught
+from headstart.cli.help import Taught
 
 HELP = """Several runs on the test images they share: which is better, beyond the noise?
 
@@ -45,4 +46,4 @@ def compare(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Which of several runs is better, beyond the noise.")(compare)
+    app.command(cls=Taught, help=taught(HELP), short_help="Which of several runs is better, beyond the noise.")(compare)

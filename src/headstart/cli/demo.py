@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from headstart.cli.common import Json, Quiet, Seed, emit, progress, taught
+from headstart.cli.help import Taught
 
 HELP = """The whole story on handwritten digits, 5 labels a class, no network, about a minute.
 
@@ -43,4 +44,4 @@ def demo(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="The whole story in a minute, no network.")(demo)
+    app.command(cls=Taught, help=taught(HELP), short_help="The whole story in a minute, no network.")(demo)

@@ -3,6 +3,7 @@
 import typer
 
 from headstart.cli.common import Json, console, emit, taught
+from headstart.cli.help import Taught
 
 HELP = (
     """Is everything here that Headstart needs? Versions, the torch/torchvision pair, devices, disk, caches, fonts."""
@@ -31,4 +32,4 @@ def doctor(json: bool = Json) -> None:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Is everything here that Headstart needs?")(doctor)
+    app.command(cls=Taught, help=taught(HELP), short_help="Is everything here that Headstart needs?")(doctor)

@@ -17,6 +17,7 @@ from headstart.cli.common import (
     score,
     taught,
 )
+from headstart.cli.help import Taught
 
 HELP = """How good a run is on labelled images it has not seen; classes are matched by name.
 
@@ -84,4 +85,4 @@ def evaluate(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="How good a run is on labelled images.")(evaluate)
+    app.command(cls=Taught, help=taught(HELP), short_help="How good a run is on labelled images.")(evaluate)

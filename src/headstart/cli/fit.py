@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from headstart.cli.common import Json, Quiet, emit, progress, taught
+from headstart.cli.help import Taught
 from headstart.cli.options import given, with_options
 
 HELP = """Move a source to your images, prove whether that helped, write a run folder with a report.
@@ -69,7 +70,7 @@ def fit(
         recipe, data = data, None  # type: ignore[assignment]
     run = work(
         data, recipe=recipe, out=out, resume=resume, extend=extend, continue_from=continue_from, force=force,
-        progress=progress(quiet or (json and quiet)), source=source, sources=sources, arch=arch, strategy=strategy, **given(options),
+        progress=progress(quiet), source=source, sources=sources, arch=arch, strategy=strategy, **given(options),
     )  # fmt: skip
     if json:
         emit({"run": str(run.path), "report": str(run.path / "report.html"), **run.metrics})
@@ -80,4 +81,6 @@ def fit(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Transfer, prove whether it helped, report.")(with_options(fit))
+    app.command(cls=Taught, help=taught(HELP), short_help="Transfer, prove whether it helped, report.")(
+        with_options(fit)
+    )

@@ -3,6 +3,7 @@
 import typer
 
 from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, taught
+from headstart.cli.help import Taught
 
 HELP = """What is in the data and what is wrong with it, before anything is trained.
 
@@ -76,4 +77,4 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="What is in the data, and what is wrong with it.")(inspect)
+    app.command(cls=Taught, help=taught(HELP), short_help="What is in the data, and what is wrong with it.")(inspect)

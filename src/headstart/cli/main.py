@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
@@ -9,7 +10,23 @@ import traceback
 
 import typer
 
-from headstart.cli import compare, demo, doctor, evaluate, fit, inspect, predict, pretrain, rank, report, sources
+# Threads that wait for each other must not spin: beside another busy process a training step can take ten times as long
+# (docs/decisions/0007). Read by OpenMP when torch is first imported, which happens inside a verb.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from headstart.cli import (
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    fit,
+    inspect,
+    predict,
+    pretrain,
+    rank,
+    report,
+    sources,
+)
 from headstart.cli.common import taught
 
 HELP = """Transfer learning that chooses its source, explains its strategy and proves that it helped.
@@ -24,7 +41,6 @@ Every verb teaches itself: headstart fit --help. Exit codes: 0 done, 1 the work 
 """
 
 STOPPED = 130
-GO_ON = "what was finished is kept; the same command with --resume goes on"
 
 app = typer.Typer(
     name="headstart", help=taught(HELP), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -70,7 +86,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = int(app(kebab(arguments), standalone_mode=False, prog_name="headstart") or 0)
         if code == STOPPED:  # typer's own answer to Ctrl-C
-            _say("stopped", GO_ON)
+            _say("stopped", _go_on(arguments))
         return code
     except HeadstartError as error:
         if os.environ.get("HEADSTART_DEBUG"):
@@ -80,7 +96,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        _say("stopped", GO_ON)
+        _say("stopped", _go_on(arguments))
         return STOPPED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a wrong option or verb, in click's words
@@ -96,6 +112,18 @@ def run(arguments: list[str]) -> int:
         return 1
 
 
+def _go_on(arguments: list[str]) -> str:
+    """What to type after Ctrl-C: a run goes on where it was, anything else is asked again (its features are cached)."""
+    verb = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if verb == "demo":
+        named = {before: after for before, after in itertools.pairwise(arguments) if before in ("--out", "-o")}
+        out = "".join(f" --out {folder}" for folder in named.values())
+        return f"what was finished is kept; headstart fit --resume{out} goes on"
+    if verb in ("fit", "pretrain"):
+        return "what was finished is kept; the same command with --resume goes on"
+    return "nothing was left half written; the same command starts again"
+
+
 def _usage(error: Exception) -> str:
     text = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
@@ -106,7 +134,8 @@ def _usage(error: Exception) -> str:
 def _say(kind: str, text: str) -> None:
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     start, end = ("\033[1;31m", "\033[0m") if colour and kind == "error" else ("", "")
-    print(f"{start}{kind}:{end} {text}", file=sys.stderr)
+    clear = "\r\033[K" if sys.stderr.isatty() else ""  # a line of progress may stand there
+    print(f"{clear}{start}{kind}:{end} {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

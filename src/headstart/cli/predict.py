@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Device, Json, Quiet, progress, taught
+from headstart.cli.common import Device, Json, Quiet, emit, progress, taught
+from headstart.cli.help import Taught
 
 HELP = """What a run says of new images: one row an image, with the probability of every class.
 
@@ -40,7 +41,7 @@ def predict(
     if out is not None:
         write_text(out, as_json if out.suffix.lower() == ".json" else as_csv)
         if json:
-            print(f'{{"out": "{out}", "n": {len(table)}}}')
+            emit({"out": str(out), "n": len(table)})
         else:
             print(f"{len(table)} predictions in {out}")
     elif json:
@@ -50,4 +51,4 @@ def predict(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="What a run says of new images.")(predict)
+    app.command(cls=Taught, help=taught(HELP), short_help="What a run says of new images.")(predict)

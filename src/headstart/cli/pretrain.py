@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from headstart.cli.common import Json, Quiet, emit, progress, taught
+from headstart.cli.help import Taught
 from headstart.cli.options import OPTIONS, given, with_options
 
 HELP = """Make a source from labelled source-domain images; its run folder is then a --source.
@@ -47,6 +48,6 @@ def pretrain(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Make a source from source-domain images.")(
+    app.command(cls=Taught, help=taught(HELP), short_help="Make a source from source-domain images.")(
         with_options(pretrain, [name for name in OPTIONS if name not in LEFT_OUT])
     )

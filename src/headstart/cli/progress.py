@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+import unicodedata
 from typing import Any
 
 from headstart.progress import Progress
@@ -79,10 +81,20 @@ class Terminal(Progress):
             if self.total:
                 filled = round(20 * min(1.0, self.count / self.total))
                 bar = "█" * filled + "·" * (20 - filled) + " "
-            sys.stderr.write(f"\r\033[K{bar}{text}"[:200])
+            sys.stderr.write("\r\033[K" + shorten(bar + text, shutil.get_terminal_size().columns - 1))
             sys.stderr.flush()
         else:
             self._line(text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """The start of ``text`` that fits into ``columns`` of a terminal, where Chinese characters take two."""
+    used = 0
+    for i, character in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used > columns:
+            return text[:i]
+    return text
 
 
 def _time(seconds: float) -> str:

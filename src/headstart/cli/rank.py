@@ -16,6 +16,7 @@ from headstart.cli.common import (
     progress,
     taught,
 )
+from headstart.cli.help import Taught
 
 HELP = """Order sources by how well their features serve your labels, and by what they cost to run.
 
@@ -92,4 +93,4 @@ def _number(value: float | None, unit: float) -> str:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Which source fits these data best.")(rank)
+    app.command(cls=Taught, help=taught(HELP), short_help="Which source fits these data best.")(rank)

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from headstart.cli.common import Json, emit, taught
+from headstart.cli.help import Taught
 
 HELP = """Write a run's report again, from the files of its folder alone: in the other language, for instance.
 
@@ -30,4 +31,4 @@ def report(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="Write a run's report again.")(report)
+    app.command(cls=Taught, help=taught(HELP), short_help="Write a run's report again.")(report)

@@ -3,6 +3,7 @@
 import typer
 
 from headstart.cli.common import Json, console, emit, taught
+from headstart.cli.help import Taught
 
 HELP = """What can be transferred from.
 
@@ -46,4 +47,4 @@ def sources(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(help=taught(HELP), short_help="What can be transferred from.")(sources)
+    app.command(cls=Taught, help=taught(HELP), short_help="What can be transferred from.")(sources)
