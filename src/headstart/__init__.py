@@ -15,6 +15,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
+    "list_sources": "headstart.sources",  # the name `sources` is the room's
     "fit": "headstart.verbs.fit",
     "pretrain": "headstart.verbs.pretrain",
     "rank": "headstart.verbs.rank",
@@ -23,7 +24,6 @@ _PLACES = {
     "evaluate": "headstart.verbs.evaluate",
     "compare": "headstart.verbs.compare",
     "report": "headstart.verbs.report",
-    "sources": "headstart.verbs.sources",
     "demo": "headstart.verbs.demo",
     "doctor": "headstart.verbs.doctor",
     "Run": "headstart.run",

@@ -5,15 +5,23 @@ import typer
 from headstart.cli.common import Json, console, emit, taught
 from headstart.cli.help import Taught
 
-HELP = (
-    """Is everything here that Headstart needs? Versions, the torch/torchvision pair, devices, disk, caches, fonts."""
-)
+HELP = """Is everything here that Headstart needs? Versions, the torch/torchvision pair, devices, disk, caches, fonts.
+
+headstart doctor          headstart doctor --online          do the hubs answer, too?
+
+Exit code 1 if something that is needed is missing or broken; a note is only a note.
+"""
 
 
-def doctor(json: bool = Json) -> None:
+def doctor(
+    online: bool = typer.Option(
+        False, "--online", help="Also ask the hubs for an answer; without it no network is reached."
+    ),
+    json: bool = Json,
+) -> None:
     from headstart.verbs.doctor import doctor as work
 
-    found = work()
+    found = work(online=online)
     if json:
         emit(found)
     else:

@@ -116,8 +116,8 @@ def _go_on(arguments: list[str]) -> str:
     """What to type after Ctrl-C: a run goes on where it was, anything else is asked again (its features are cached)."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     if verb == "demo":
-        named = {before: after for before, after in itertools.pairwise(arguments) if before in ("--out", "-o")}
-        out = "".join(f" --out {folder}" for folder in named.values())
+        parts = [part for argument in arguments for part in argument.split("=", 1)]
+        out = "".join(f" --out {folder}" for flag, folder in itertools.pairwise(parts) if flag in ("--out", "-o"))
         return f"what was finished is kept; headstart fit --resume{out} goes on"
     if verb in ("fit", "pretrain"):
         return "what was finished is kept; the same command with --resume goes on"

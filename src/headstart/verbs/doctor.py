@@ -11,15 +11,30 @@ from typing import Any
 from headstart.folder import cache_root
 
 OK, NOTE, BAD = "ok", "note", "bad"
+PAIR = "pip install 'torch==2.12.1' 'torchvision==0.27.1'"
 
 
-def doctor() -> dict[str, Any]:
-    """Check versions, the torch/torchvision pair, devices, disk, caches and fonts. Reaches no network.
+def doctor(*, online: bool = False) -> dict[str, Any]:
+    """Check versions, the torch/torchvision pair, devices, disk, caches and fonts.
+
+    Args:
+        online: also ask the two hubs for an answer; without it no network is reached.
 
     Returns:
-        ``{"ok": bool, "checks": [{"name", "state": "ok" | "note" | "bad", "value", "fix"}]}``.
+        ``{"ok": bool, "checks": [{"name", "state": "ok" | "note" | "bad", "value", "fix"}]}``. A part that is itself broken
+        (a torch that cannot be imported) is a bad check, never an exception.
     """
-    checks = [*_versions(), _pair(), *_devices(), *_disk(), *_caches(), _fonts()]
+    parts = [("versions", _versions), ("torch + torchvision", _pair), ("devices", _devices), ("disk", _disk)]
+    parts += [("caches", _caches), ("Chinese font", _fonts)]
+    if online:
+        parts.append(("network", _network))
+    checks = []
+    for name, look in parts:
+        try:
+            checks += look()
+        except Exception as error:  # whatever is broken on this machine, the rest is still looked at
+            fix = "see the other lines" if name != "torch + torchvision" else PAIR
+            checks.append(_check(name, BAD, f"{type(error).__name__}: {(str(error).splitlines() or ['?'])[0]}", fix))
     return {"ok": all(check["state"] != BAD for check in checks), "checks": checks}
 
 
@@ -54,32 +69,26 @@ def _versions() -> list[dict[str, str]]:
     return found
 
 
-def _pair() -> dict[str, str]:
+def _pair() -> list[dict[str, str]]:
     """torch and torchvision must be built for each other: torch 2.(n) goes with torchvision 0.(n + 15)."""
     import torch
+    import torchvision
 
-    try:
-        import torchvision
-        from torchvision.ops import nms
-
-        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except (ImportError, RuntimeError) as error:
-        return _check(
-            "torch + torchvision",
-            BAD,
-            f"torch {torch.__version__}: {str(error).splitlines()[0]}",
-            "pip install 'torch==2.12.1' 'torchvision==0.27.1'",
-        )
     pair = f"torch {torch.__version__} with torchvision {torchvision.__version__}"
     minor, other = (int(x.split(".")[1]) for x in (torch.__version__, torchvision.__version__))
     if minor + 15 != other:
-        return _check(
-            "torch + torchvision",
-            BAD,
-            f"{pair} were not made for each other",
-            f"pip install 'torchvision==0.{minor + 15}.*'",
-        )
-    return _check("torch + torchvision", OK, f"{pair}, nms works")
+        return [
+            _check(
+                "torch + torchvision",
+                BAD,
+                f"{pair} were not made for each other",
+                f"pip install 'torchvision==0.{minor + 15}.*'",
+            )
+        ]
+    from torchvision.ops import nms  # compiled against one torch: with another it fails or is missing
+
+    nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    return [_check("torch + torchvision", OK, f"{pair}, nms works")]
 
 
 def _devices() -> list[dict[str, str]]:
@@ -132,8 +141,6 @@ def _disk() -> list[dict[str, str]]:
 
 
 def _caches() -> list[dict[str, str]]:
-    import torch
-
     root = cache_root()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -149,21 +156,49 @@ def _caches() -> list[dict[str, str]]:
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
     models = len(list(hub.glob("models--*"))) if hub.is_dir() else 0
     found.append(_check("Hugging Face cache", OK, f"{hub}, {models} models"))
-    torch_hub = Path(torch.hub.get_dir()) / "checkpoints"
+    torch_home = (
+        os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    )
+    torch_hub = Path(torch_home) / "hub" / "checkpoints"
     files = len(list(torch_hub.glob("*.pth"))) if torch_hub.is_dir() else 0
     found.append(_check("torch cache", OK, f"{torch_hub}, {files} checkpoints"))
     return found
 
 
-def _fonts() -> dict[str, str]:
+def _fonts() -> list[dict[str, str]]:
     from headstart.evaluation.fonts import font_for
 
     path = font_for("汉字")
     if path is None:
-        return _check(
-            "Chinese font",
-            NOTE,
-            "none on this machine",
-            "reports still show Chinese where the reader's machine has a font; Debian: apt install fonts-wqy-microhei",
-        )
-    return _check("Chinese font", OK, str(path))
+        return [
+            _check(
+                "Chinese font",
+                NOTE,
+                "none on this machine",
+                "reports still show Chinese where the reader's machine has a font; Debian: apt install fonts-wqy-microhei",
+            )
+        ]
+    return [_check("Chinese font", OK, str(path))]
+
+
+def _network() -> list[dict[str, str]]:
+    """Do the hubs answer? Needed only for sources that are not on this machine yet."""
+    from urllib.error import URLError
+    from urllib.request import Request, urlopen
+
+    found = []
+    for name, url in (
+        ("Hugging Face hub", os.environ.get("HF_ENDPOINT") or "https://huggingface.co"),
+        ("torchvision's weights", "https://download.pytorch.org"),
+    ):
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=5) as answer:
+                found.append(_check(name, OK, f"{url} answers ({answer.status})"))
+        except (URLError, OSError, ValueError) as error:
+            code = getattr(error, "code", None)
+            if code is not None:  # it refused this page, but it answered
+                found.append(_check(name, OK, f"{url} answers ({code})"))
+            else:
+                reason = getattr(error, "reason", error)
+                found.append(_check(name, NOTE, f"{url}: {reason}", "bundled/ and local sources need no network"))
+    return found
