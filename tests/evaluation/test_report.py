@@ -72,6 +72,84 @@ def test_labels_are_escaped(tmp_path):
     assert "&lt;script&gt;alert(1)" in text
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.1."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(tmp_path, theme):
+    """4.5 for text, 3 for the marks of charts, on both backgrounds."""
+    text = page(runs.make_run(tmp_path / "run", ["a", "b"]))
+    blocks = re.findall(r":root{(.*?)}", text, re.DOTALL)
+    colours = dict(re.findall(r"--(\w+):(#[0-9a-f]{6}|#fff)\b", blocks[theme == "dark"]))
+    colours = {name: "#ffffff" if c == "#fff" else c for name, c in colours.items()}
+    for name in ("ink", "soft", "good", "bad", "warn", "model", "other"):
+        for ground in ("paper", "card"):
+            high, low = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+            need = 3 if name in ("model", "other") else 4.5
+            assert (high + 0.05) / (low + 0.05) >= need, f"--{name} on --{ground}, {theme}"
+
+
+def test_it_can_be_heard_as_well_as_seen(tmp_path):
+    """Every table head has a scope, every picture a text, every chart its numbers in words."""
+    text = page(runs.make_run(tmp_path / "run", ["cat", "dog", "bird"], skill=1.5))
+    heads = re.findall(r"<th[ >][^>]*", text)
+    assert len(heads) > 20
+    assert all("scope=" in head for head in heads)
+    pictures = re.findall(r"<img [^>]*>", text)
+    assert pictures
+    assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
+    assert re.search(r'alt="true: (cat|dog|bird)\. said: (cat|dog|bird)\."', text)
+    charts = re.findall(r"<svg[^>]*>", text)
+    assert len(charts) >= 5
+    assert all(re.search(r'role="img" aria-label="[^"]*\d[^"]*"', chart) for chart in charts)
+
+
+def test_column_heads_stand_the_way_their_script_is_read(tmp_path):
+    text = page(runs.make_run(tmp_path / "run", ["7", "猫", "向日葵", "a rather long name of a class"]))
+    kinds = {name: kind for kind, name in re.findall(r'<th class="col (\w+)" scope="col" title="([^"]+)"', text)}
+    assert kinds == {"7": "flat", "猫": "flat", "向日葵": "upright", "a rather long name of a class": "turned"}
+    assert "a rather long nam…" in text
+
+
+def test_no_label_of_a_chart_is_cut_off(tmp_path):
+    """Centred ticks need half their width (6.5 px a character) inside the picture."""
+    text = page(runs.make_run(tmp_path / "run", ["a", "b", "c"], skill=0.5, rival=3))
+    found = 0
+    for chart in re.findall(r"<svg class=.*?</svg>", text, re.DOTALL):
+        width = float(re.search(r'viewBox="0 0 (\d+)', chart)[1])
+        for x, label in re.findall(r'<text class="tick" x="([\d.]+)"[^>]*text-anchor="middle">([^<]+)<', chart):
+            half = len(label) * 6.5 / 2
+            assert half - 1 <= float(x) <= width - half + 1, f"{label} at {x} of {width}"
+            found += 1
+    assert found > 10
+
+
+def test_a_probe_has_no_curve_of_its_own_and_says_so(tmp_path):
+    run = runs.make_run(tmp_path / "run", ["a", "b"])
+    history = (run / "history.csv").read_text(encoding="utf-8").splitlines()
+    (run / "history.csv").write_text(
+        "\n".join(line for line in history if not line.startswith("transfer")), encoding="utf-8"
+    )
+    assert WORDS["en"]["no_curves"] in page(run)
+
+
+def test_gains_inside_the_noise_have_no_colour(tmp_path):
+    """ask 16, to the eye: green and red only beyond the noise."""
+    import json
+
+    run = runs.make_run(tmp_path / "run", ["a", "b"])
+    facts = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    facts["gains"]["scratch"] |= {"value": 0.04, "ci95": [0.01, 0.08], "p_value": 0.125}
+    facts["gains"]["raw_pixels"] |= {"value": -0.2, "ci95": [-0.3, -0.1], "p_value": 1e-9}
+    (run / "metrics.json").write_text(json.dumps(facts), encoding="utf-8")
+    rows = dict(re.findall(r'class="n (good|bad|)">([+-]\d+\.\d)', page(run)))
+    assert rows == {"": "+4.0", "bad": "-20.0"}
+
+
 def test_the_verdict_is_red_where_transfer_hurt(tmp_path):
     text = page(runs.make_run(tmp_path / "run", ["a", "b", "c"], skill=0.5, rival=4))
     assert '<main class="hurt">' in text

@@ -29,24 +29,31 @@ def _ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 6) for i in range(first - 1, first + most + 3) if low - 1e-9 <= i * step <= high + 1e-9]
 
 
+def _open(width: int, height: int, label: str, kind: str = "chart") -> str:
+    """The opening tag; the label says in words what the picture shows."""
+    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+
+
 def dots(rows: Sequence[Dot], *, label: str, percent: bool = True) -> Markup:
     """Horizontal dots with whiskers, names above their line so that long ones fit a narrow page."""
     low = max(0.0, min(r.low for r in rows) - 0.03)
     high = min(1.0, max(r.high for r in rows) + 0.03)
-    width, left, right, step = 440, 8, 76, 38
+    width, left, right, step = 440, 20, 76, 38
     height = step * len(rows) + 26
 
     def x(value: float) -> float:
         return left + (value - low) / ((high - low) or 1) * (width - left - right)
 
-    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    unit, scale = (" %", 100) if percent else ("", 1)
+    said = "; ".join(f"{r.name} {r.value * scale:.1f}{unit} ({r.low * scale:.1f}–{r.high * scale:.1f})" for r in rows)
+    parts = [_open(width, height, f"{label}: {said}")]
     for tick in _ticks(low, high):
         parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{height - 20}"/>')
         shown = f"{tick * 100:.0f} %" if percent else f"{tick:g}"
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{height - 5}" text-anchor="middle">{shown}</text>')
     for i, row in enumerate(rows):
         y = step * i + 27
-        parts.append(f'<text class="name {row.kind}" x="{left}" y="{y - 10}">{escape(row.name[:60])}</text>')
+        parts.append(f'<text class="name {row.kind}" x="4" y="{y - 10}">{escape(row.name[:60])}</text>')
         parts.append(
             f'<line class="whisker {row.kind}" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" y2="{y}"/>'
         )
@@ -71,7 +78,8 @@ def curves(lines: dict[str, list[tuple[float, float]]], *, label: str, x_label: 
     def y(v: float) -> float:
         return height - bottom - (v - y_low) / (y_high - y_low) * (height - top - bottom)
 
-    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    said = "; ".join(f"{line[0][1]:.3g} → {line[-1][1]:.3g}" for line in lines.values())
+    parts = [_open(width, height, f"{label}: {said}")]
     for tick in _ticks(y_low, y_high):
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
@@ -102,7 +110,8 @@ def reliability(bins: Sequence[dict[str, float]], *, label: str, x_label: str, y
         return size - bottom - v * (size - bottom - top)
 
     most = max((b["n"] for b in bins), default=1)
-    parts = [f'<svg class="chart square" viewBox="0 0 {size} {size}" role="img" aria-label="{escape(label)}">']
+    said = "; ".join(f"{b['confidence'] * 100:.0f} % → {b['accuracy'] * 100:.0f} %" for b in bins)
+    parts = [_open(size, size, f"{label} ({x_label} → {y_label}): {said}", "chart square")]
     for tick in (0, 0.25, 0.5, 0.75, 1):
         parts.append(f'<line class="grid" x1="{x(0)}" x2="{x(1)}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(

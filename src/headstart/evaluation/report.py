@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,8 @@ def _confusion(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
         found["matrix"] = [
             {
                 "name": name,
+                "short": name if len(name) <= 18 else name[:17] + "…",
+                "head": _head(name),
                 "cells": [
                     {"n": int(n), "share": float(s), "right": i == j}
                     for j, (n, s) in enumerate(zip(matrix[i], share[i], strict=True))
@@ -202,6 +205,14 @@ def _confusion(table: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
             for i, name in enumerate(classes)
         ]
     return found
+
+
+def _head(name: str) -> str:
+    """How a name stands over its column: ``"flat"`` where it fits, ``"upright"`` (top to bottom) for Chinese, else ``"turned"``."""
+    wide = [unicodedata.east_asian_width(c) in "WF" for c in name]
+    if len(name) + sum(wide) <= 4:
+        return "flat"
+    return "upright" if any(wide) else "turned"
 
 
 def _per_class(table: pd.DataFrame, words: dict[str, str]) -> dict[str, Any]:

@@ -29,7 +29,10 @@ WORDS: dict[str, dict[str, str]] = {
         "forgetting": "What the source still knows", "before": "before", "after": "after", "change": "change", "read_by": "Read by {how}, {n} source images.",
         "seeds": "Over {n} seeds", "mean_sd": "mean ± standard deviation", "cost": "What it cost", "again": "How to do it again", "recipe": "The recipe", "machine": "Versions and machine",
         "phase": "phase", "made_by": "Made by Headstart {version}. One file, no scripts, nothing loaded from elsewhere.", "reload": "The saved model was loaded in a fresh process and predicted the same (largest difference {d}, {n} images).",
-        "hurt_note": "The baseline without a source is better beyond the noise.",
+        "phase_data": "reading the data", "phase_ranking": "ranking the sources", "phase_source": "loading the source", "phase_transfer": "transfer",
+        "phase_scratch": "from scratch", "phase_probe": "probe", "phase_raw_pixels": "raw pixels", "phase_evaluation": "evaluation", "phase_save": "saving", "phase_verify": "loading it again",
+        "read_the source's own head": "the source's own head",
+        "read_a new head solved on half of the source data, tested on the other half": "a new head solved on half of the source data, tested on the other half",
     },
     "zh": {
         "title": "迁移报告",
@@ -57,6 +60,9 @@ WORDS: dict[str, dict[str, str]] = {
         "forgetting": "源还记得什么", "before": "之前", "after": "之后", "change": "变化", "read_by": "由 {how} 读取，{n} 张源图像。",
         "seeds": "{n} 个随机种子", "mean_sd": "均值 ± 标准差", "cost": "代价", "again": "如何重现", "recipe": "配方", "machine": "版本与机器",
         "phase": "阶段", "made_by": "由 Headstart {version} 生成。单个文件，无脚本，不从别处加载任何内容。", "reload": "已在新进程中重新载入所保存的模型，预测一致（最大差异 {d}，{n} 张图像）。",
-        "hurt_note": "无源基线在噪声之外更好。",
+        "phase_data": "读取数据", "phase_ranking": "对源排序", "phase_source": "载入源", "phase_transfer": "迁移",
+        "phase_scratch": "从零训练", "phase_probe": "线性探针", "phase_raw_pixels": "原始像素", "phase_evaluation": "评估", "phase_save": "保存", "phase_verify": "重新载入验证",
+        "read_the source's own head": "源自身的分类头",
+        "read_a new head solved on half of the source data, tested on the other half": "在一半源数据上求解、在另一半上测试的新分类头",
     },
 }  # fmt: skip
