@@ -59,9 +59,9 @@ def cells(
     cheap = [(*key, source, "probe") for key in every for source in sources] + [
         (*key, "none", "raw_pixels") for key in every
     ]
-    return cheap + [
-        (*key, source, how) for key in every for source in sources for how in ("finetune", "scratch", "l2sp")
-    ]
+    dear = [(*key, source, how) for key in every for source in sources for how in ("finetune", "scratch", "l2sp")]
+    # the first seed of every source, then the other seeds of the small bundled ones, then the rest: a study that is stopped is even
+    return cheap + sorted(dear, key=lambda cell: (cell[2] > 0) + (cell[2] > 0 and not cell[3].startswith("bundled/")))
 
 
 def open_source(name: str, data: Path, size: int | None) -> Any:
