@@ -1,5 +1,6 @@
 """Layouts people have: folders, splits, zip files, tables; and what is wrong with them, in words."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def test_zip_files_with_a_folder_around_and_chinese_names(tmp_path):
     assert set(dataset.classes) == {"猫", "狗"}
     assert len(dataset) == 3
     assert dataset.layout == "zip"
+
+
+def test_a_name_that_is_not_utf8_is_refused_in_words(tmp_path):
+    """As `unzip` leaves Chinese names of archives made on Windows; it used to end in a UnicodeEncodeError far below."""
+    try:
+        folder = tmp_path / os.fsdecode("狗".encode("gbk"))
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system holds no such names")
+    Image.new("RGB", (8, 8)).save(folder / "1.png")
+    with pytest.raises(DataError, match=r"not in UTF-8.*got '狗'.*convmv -f gbk -t utf8") as caught:
+        read_dataset(tmp_path)
+    str(caught.value).encode()  # it can be printed
 
 
 def test_what_is_no_image_is_counted_not_read(tmp_path):

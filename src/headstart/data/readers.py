@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections import Counter
@@ -121,6 +122,7 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
             for path in sorted(folder.iterdir()):
                 if path.name.startswith(".") or path.name.lower() in IGNORED:
                     continue
+                _check_name(path.name, root)
                 if path.is_dir():
                     stack.append(path)
                 elif is_image(path.name):
@@ -129,6 +131,21 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
                     others += 1
     found.sort(key=lambda item: item[1])
     return found, others
+
+
+def _check_name(name: str, root: Path) -> None:
+    """Refuse a name that is no UTF-8 before it reaches a cache, a table or a report, none of which could hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            sentence(
+                "a file or folder name is not in UTF-8, as some tools leave it when they unpack an archive made on Windows",
+                where=str(root),
+                got=os.fsencode(name).decode("gbk", "replace"),
+                fix=f"the .zip itself, which is read as it is; or: convmv -f gbk -t utf8 -r --notest {root}",
+            )
+        ) from None
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:

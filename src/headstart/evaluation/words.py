@@ -5,7 +5,7 @@ from __future__ import annotations
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "Transfer report",
-        "level_helped": "Transfer helped", "level_hurt": "Transfer hurt", "level_no_evidence": "No evidence of a gain", "level_not_measured": "Not measured",
+        "level_helped": "Transfer helped", "level_hurt": "Transfer hurt", "level_no_evidence": "No evidence that transfer helped", "level_not_measured": "Not measured",
         "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "log_loss": "log loss", "ece": "calibration error", "roc_auc": "ROC AUC",
         "on_test": "on {n} test images never seen in training", "gain": "gain", "versus": "over {name}", "training_images": "training images", "peak_memory": "peak memory", "time": "time",
         "scratch": "from scratch", "probe": "probe", "raw_pixels": "raw pixels", "this_model": "this model", "interval": "95 % interval",
@@ -36,7 +36,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "zh": {
         "title": "迁移报告",
-        "level_helped": "迁移有帮助", "level_hurt": "迁移有害", "level_no_evidence": "没有证据表明有增益", "level_not_measured": "未测量",
+        "level_helped": "迁移有帮助", "level_hurt": "迁移有害", "level_no_evidence": "没有证据表明迁移有帮助", "level_not_measured": "未测量",
         "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "log_loss": "对数损失", "ece": "校准误差", "roc_auc": "ROC AUC",
         "on_test": "基于 {n} 张训练中从未见过的测试图像", "gain": "增益", "versus": "相对{name}", "training_images": "训练图像", "peak_memory": "峰值内存", "time": "用时",
         "scratch": "从零训练", "probe": "线性探针", "raw_pixels": "原始像素", "this_model": "本模型", "interval": "95 % 区间",
