@@ -102,6 +102,11 @@ def test_printed_lines_are_never_broken_or_read_as_markup(capsys):
     assert capsys.readouterr().out == f"report:  {path} :smile:\n"
 
 
+def test_commands_to_copy_are_quoted():
+    assert common.typed("headstart", "predict", Path("runs/花 data")) == "headstart predict 'runs/花 data'"
+    assert common.typed("headstart", "fit", "a/b.csv") == "headstart fit a/b.csv"
+
+
 def test_predictions_name_their_file_in_json_however_it_is_called(monkeypatch, tmp_path, capsys):
     import pandas as pd
 

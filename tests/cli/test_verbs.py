@@ -249,5 +249,6 @@ def test_piped_output_has_no_control_characters(image_folder, tiny_source, tmp_p
 
 def test_version_and_no_arguments(cli):
     assert cli("--version")[1].startswith("headstart 0.")
-    _, out, err = cli()
-    assert "headstart demo" in out + err
+    code, out, err = cli()
+    assert (code, err) == (0, "")
+    assert "headstart demo" in out

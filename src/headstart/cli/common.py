@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from typing import Any
 
@@ -59,6 +60,18 @@ def console() -> Any:
 
     width = None if sys.stdout.isatty() else 1000
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+def typed(*words: object) -> str:
+    """A command to copy: words that a shell would split or expand are quoted."""
+    return shlex.join(map(str, words))
+
+
+def prose(out: Any, text: str, style: str = "") -> None:
+    """Print a sentence, broken between words where the terminal ends."""
+    from rich.text import Text
+
+    out.print(Text(text, style=style), soft_wrap=False)
 
 
 def score(cell: dict[str, Any]) -> str:

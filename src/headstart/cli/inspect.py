@@ -2,7 +2,7 @@
 
 import typer
 
-from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, taught
+from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, prose, taught
 from headstart.cli.help import Taught
 
 HELP = """What is in the data and what is wrong with it, before anything is trained.
@@ -69,9 +69,9 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
     if info["groups"]:
         out.print(f"groups: {info['groups']}")
     for note in info["notes"]:
-        out.print(Text(f"note: {note}", style="dim"))
+        prose(out, f"note: {note}", "dim")
     for warning in info["warnings"]:
-        out.print(Text(f"warning: {warning}", style="yellow"))
+        prose(out, f"warning: {warning}", "yellow")
     if not info["warnings"]:
         out.print(Text("no warnings", style="green"))
 

@@ -80,6 +80,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; give its exit code, print errors as one sentence on standard error."""
     from headstart.errors import HeadstartError
 
+    arguments = arguments or ["--help"]
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")

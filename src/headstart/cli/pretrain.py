@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from headstart.cli.common import Json, Quiet, emit, progress, taught
+from headstart.cli.common import Json, Quiet, emit, progress, taught, typed
 from headstart.cli.help import Taught
 from headstart.cli.options import OPTIONS, given, with_options
 
@@ -44,7 +44,7 @@ def pretrain(
         from headstart.cli.summary import show_run
 
         show_run(run)
-        print(f"transfer from it:  headstart fit DATA --source {run.path}")
+        print(f"transfer from it:  {typed('headstart', 'fit', 'DATA', '--source', run.path)}")
 
 
 def add(app: typer.Typer) -> None:

@@ -14,7 +14,9 @@ from headstart.cli.common import (
     console,
     emit,
     progress,
+    prose,
     taught,
+    typed,
 )
 from headstart.cli.help import Taught
 
@@ -84,8 +86,8 @@ def rank(
         )  # fmt: skip
     out.print(table)
     out.print()
-    out.print(Text(found.why))
-    out.print(Text(f"next: headstart fit {data} --source {found.chosen}"))
+    prose(out, found.why)
+    out.print(Text(f"next: {typed('headstart', 'fit', data, '--source', found.chosen)}"))
 
 
 def _number(value: float | None, unit: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.cli.common import console, score
+from headstart.cli.common import console, prose, score, typed
 from headstart.run import Run
 
 COLOURS = {"helped": "green", "hurt": "bold red", "no_evidence": "yellow", "not_measured": "dim"}
@@ -45,9 +45,9 @@ def show_run(run: Run) -> None:
         before, after = (m["source"][k]["accuracy"]["value"] for k in ("before", "after"))
         out.print(f"on the source's own data: {before:.3f} before, {after:.3f} after")
     out.print()
-    out.print(Text(m["why"], style=COLOURS[m["level"]]))
+    prose(out, m["why"], COLOURS[m["level"]])
     if m["level"] in ("hurt", "no_evidence"):
         for line in m["try"]:
-            out.print(Text(f"  try: {line}"))
+            prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))
-    out.print(Text(f"use it:  headstart predict {run.path} IMAGE_OR_FOLDER"))
+    out.print(Text(f"use it:  {typed('headstart', 'predict', run.path)} IMAGE_OR_FOLDER"))
