@@ -157,7 +157,7 @@ def test_gain_is_the_difference_paired():
     back = paired_gain(p, q, y)
     assert back["value"] == -found["value"]
     same = paired_gain(p, p, y)
-    assert same["ci95"] == [0, 0]
+    assert same["ci95"] == pytest.approx([-0.0188, 0.0188], abs=1e-4)  # 1.96^2 / (200 + 1.96^2)
     assert same["p_value"] == 1
 
 
@@ -207,6 +207,27 @@ def test_ask16_four_images_are_no_proof():
     assert "+4.0 points" in judged["why"]
     back = verdict({"scratch": paired_gain(other, labels, labels)})
     assert back["negative_transfer"] is None
+
+
+def test_ask16_fifteen_of_fifteen_is_no_certainty():
+    """Every resample of a perfect score is perfect; the interval must not be [1, 1]."""
+    y = np.arange(15) % 3
+    found = classification_metrics(np.eye(3)[y] * 0.7 + 0.1, y, ("a", "b", "c"), n_boot=50)
+    theirs_ = binomtest(15, 15).proportion_ci(method="wilson")
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert found[name]["value"] == 1
+        assert found[name]["ci95"] == pytest.approx([theirs_.low, theirs_.high])
+    wrong = classification_metrics(np.eye(3)[(y + 1) % 3], y, ("a", "b", "c"), n_boot=50)["accuracy"]
+    assert wrong["ci95"] == pytest.approx([0, 1 - theirs_.low])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_ask16_two_equal_models_may_still_differ(metric):
+    """No discordant pair among n: Tango's score interval solves n D / (1 - D) = z^2."""
+    y = np.arange(15) % 3
+    low, high = paired_gain(y, y, y, metric=metric, n_boot=50)["ci95"]
+    assert low == -high
+    assert 15 * high / (1 - high) == pytest.approx(1.959964**2)
 
 
 def test_ask16_false_alarms_are_rare():

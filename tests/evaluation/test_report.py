@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from headstart.errors import RunError
+from headstart.evaluation.charts import _ticks
 from headstart.evaluation.fonts import embedded_font, font_for, needs_font
 from headstart.evaluation.report import write_report
 from headstart.evaluation.words import WORDS
@@ -126,6 +127,16 @@ def test_no_label_of_a_chart_is_cut_off(tmp_path):
             assert half - 1 <= float(x) <= width - half + 1, f"{label} at {x} of {width}"
             found += 1
     assert found > 10
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.93, 0.97), (0, 3e-4), (-4, 70), (12, 12.001), (0, 1e5)])
+def test_ticks_are_round_numbers_inside_and_enough(low, high):
+    ticks = _ticks(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert all(low - 1e-9 <= t <= high + 1e-9 for t in ticks)
+    steps = np.diff(ticks)
+    assert np.allclose(steps, steps[0])
+    assert f"{steps[0]:.0e}"[0] in "125"
 
 
 def test_a_probe_has_no_curve_of_its_own_and_says_so(tmp_path):

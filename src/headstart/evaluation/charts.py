@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,10 @@ class Dot:
 def _ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers inside [low, high]."""
     span = (high - low) or 1.0
-    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100):
-        if span / step <= most:
-            break
+    unit = 10.0 ** math.floor(math.log10(span / most))
+    step = next(unit * m for m in (1, 2, 5, 10) if span / (unit * m) <= most)
     first = int(low / step)
-    return [round(i * step, 6) for i in range(first - 1, first + most + 3) if low - 1e-9 <= i * step <= high + 1e-9]
+    return [round(i * step, 10) for i in range(first - 1, first + most + 3) if low - 1e-9 <= i * step <= high + 1e-9]
 
 
 def _open(width: int, height: int, label: str, kind: str = "chart") -> str:

@@ -29,7 +29,8 @@ def paired_gain(
 ) -> dict[str, Any]:
     """How much better ``a`` is than ``b``.
 
-    The interval is a percentile bootstrap over examples, both models resampled together. The p-value, two-sided, is
+    The interval is a percentile bootstrap over examples, both models resampled together (:func:`no_difference_interval`
+    where they are right on the same ones). The p-value, two-sided, is
     McNemar's exact test for accuracy (a binomial test on the examples that just one of the two gets right), and for the
     other metrics a permutation test that swaps the two predictions of an example at even odds.
 
@@ -56,6 +57,8 @@ def paired_gain(
     value = float(statistic(first)[0] - statistic(second)[0])
     differences = [statistic(first, w) - statistic(second, w) for w in bootstrap_blocks(len(labels), n_boot, seed)]
     ci = percentile_interval(np.concatenate(differences), value)
+    if ((first == labels) == (second == labels)).all() and ci[0] == ci[1]:
+        ci = no_difference_interval(len(labels))
     if metric == "accuracy":
         p = mcnemar(first == labels, second == labels)
     else:
@@ -73,6 +76,15 @@ def beyond_noise(gain: dict[str, Any]) -> int:
     if gain["p_value"] >= 0.05:
         return 0
     return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def no_difference_interval(n: int) -> list[float]:
+    """95 % interval of the gain where two models are right on the same n examples: ``+-z^2 / (n + z^2)``.
+
+    Tango's score interval (1998) at no discordant pair. A bootstrap would say [0, 0] of any n, even of three.
+    """
+    half = 1.959964**2 / (n + 1.959964**2)
+    return [-half, half]
 
 
 def permutation_p(

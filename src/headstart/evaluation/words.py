@@ -57,7 +57,7 @@ WORDS: dict[str, dict[str, str]] = {
         "calibration": "置信度可信吗？", "calibration_line": "点落在对角线上表示：给出该置信度的图像中恰有这一比例是正确的。期望校准误差 {ece}。",
         "too_sure": "模型过于自信：将其 logits 除以 {t} 最符合这些图像。", "too_shy": "模型不够自信：将其 logits 除以 {t} 最符合这些图像。", "well": "无需校正。",
         "confidence": "置信度", "right": "正确率", "mistakes": "最自信的错误", "mistakes_line": "请检查标签是否有误，以及这些图像有何共同点。",
-        "forgetting": "源还记得什么", "before": "之前", "after": "之后", "change": "变化", "read_by": "由 {how} 读取，{n} 张源图像。",
+        "forgetting": "源还记得什么", "before": "之前", "after": "之后", "change": "变化", "read_by": "由{how}读取，{n} 张源图像。",
         "seeds": "{n} 个随机种子", "mean_sd": "均值 ± 标准差", "cost": "代价", "again": "如何重现", "recipe": "配方", "machine": "版本与机器",
         "phase": "阶段", "made_by": "由 Headstart {version} 生成。单个文件，无脚本，不从别处加载任何内容。", "reload": "已在新进程中重新载入所保存的模型，预测一致（最大差异 {d}，{n} 张图像）。",
         "phase_data": "读取数据", "phase_ranking": "对源排序", "phase_source": "载入源", "phase_transfer": "迁移",
