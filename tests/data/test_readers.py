@@ -152,6 +152,13 @@ def test_ask17_groups_by_column_pattern_or_guess(tmp_path):
     )
     assert len(set(guessed.groups)) == 6
     assert any("Guessed 6 groups" in note for note in guessed.notes)
+    unasked = read_dataset(tmp_path / "e")
+    assert unasked.groups is None
+    assert any("look like 6 groups (such as 'alotx')" in note and "--group auto" in note for note in unasked.notes)
+    assert not any(
+        "groups" in note
+        for note in read_dataset(layout(tmp_path / "f", *[f"{c}/{i:03d}.png" for c in "ab" for i in range(6)])).notes
+    )
     with pytest.raises(DataError, match="--group does not match 12 of 12 file names"):
         read_dataset(root, group=r"(lot\d+)")
     with pytest.raises(DataError, match="no group in brackets"):

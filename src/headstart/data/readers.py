@@ -66,8 +66,7 @@ def read_dataset(
                     )
                 )
         dataset = _folders(root)
-        if group is not None:
-            dataset = _grouped(dataset, group)
+        dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
     return _one_label_map(dataset)
 
 
@@ -224,20 +223,45 @@ def _arrays(images: Any, labels: Any) -> ImageDataset:
     )  # fmt: skip
 
 
+def _names(dataset: ImageDataset) -> list[str]:
+    return [re.split(r"[/\\]", reference)[-1] for reference in dataset.images]
+
+
+def _guess(dataset: ImageDataset) -> list[str] | None:
+    """What the file names say before their last number (``lot7`` of ``lot7-02.png``), where that makes two groups a class or
+    more and some group has several images; else ``None``."""
+    stems = [Path(name).stem for name in _names(dataset)]
+    groups = [re.sub(r"[-_ .]*\d+$", "", stem) or stem for stem in stems]
+    sizes = Counter(groups)
+    return None if max(sizes.values()) < 2 or len(sizes) < 2 * len(dataset.classes) else groups
+
+
+def _hinted(dataset: ImageDataset) -> ImageDataset:
+    """A note where the file names look like groups that a split should not tear apart."""
+    groups = _guess(dataset)
+    if groups is None or len(groups) < 2 * len(set(groups)):
+        return dataset
+    note = (
+        f"The file names look like {len(set(groups))} groups (such as {groups[0]!r}); pictures of one patient, lot or video in two splits "
+        "make the test score flatter: --group auto keeps them together."
+    )
+    return replace(dataset, notes=(*dataset.notes, note))
+
+
 def _grouped(dataset: ImageDataset, group: str) -> ImageDataset:
     """Groups from the file names."""
-    names = [re.split(r"[/\\]", reference)[-1] for reference in dataset.images]
+    names = _names(dataset)
     notes = dataset.notes
     if group == "auto":
-        groups = [re.sub(r"[-_ .]*\d+$", "", Path(name).stem) or Path(name).stem for name in names]
-        sizes = Counter(groups)
-        if max(sizes.values()) < 2 or len(sizes) < 2 * len(dataset.classes):
+        guess = _guess(dataset)
+        if guess is None:
             return replace(
                 dataset, notes=(*notes, "No groups could be guessed from the file names; every image stands alone.")
             )
+        groups = guess
         notes = (
             *notes,
-            f"Guessed {len(sizes)} groups from the file names (such as {groups[0]!r}); give --group PATTERN if that is wrong.",
+            f"Guessed {len(set(groups))} groups from the file names (such as {groups[0]!r}); give --group PATTERN if that is wrong.",
         )
     else:
         try:
