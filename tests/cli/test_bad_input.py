@@ -116,7 +116,16 @@ def test_a_truncated_jpeg_is_counted_and_named(tmp_path, tiny_source):
     broken = tmp_path / "data" / "cat" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     done = headstart(
-        "fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json"
+        "fit",
+        tmp_path / "data",
+        "--source",
+        tiny_source,
+        "--out",
+        tmp_path / "r",
+        "--baselines",
+        "none",
+        "--no-verify",
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     assert "3.jpg" in (tmp_path / "r" / "data.json").read_text()
@@ -138,7 +147,16 @@ def test_odd_images_are_read(tmp_path, tiny_source):
     Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30) * 60).save(tmp_path / "data" / "cat" / "deep.png")
     Image.new("RGB", (1, 1), (9, 9, 9)).save(tmp_path / "data" / "dog" / "dot.png")
     done = headstart(
-        "fit", tmp_path / "data", "--source", tiny_source, "--out", tmp_path / "r", "--baselines", "none", "--json"
+        "fit",
+        tmp_path / "data",
+        "--source",
+        tiny_source,
+        "--out",
+        tmp_path / "r",
+        "--baselines",
+        "none",
+        "--no-verify",
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     n = json.loads(done.stdout)["n"]
@@ -153,7 +171,7 @@ def test_a_full_disk(image_folder, tiny_source, tmp_path):
 
     command = [
         sys.executable, "-m", "headstart", "fit", str(image_folder), "--source", str(tiny_source), "--strategy", "head",
-        "--epochs", "1", "--baselines", "none", "--out", str(tmp_path / "r"),
+        "--epochs", "1", "--baselines", "none", "--no-verify", "--out", str(tmp_path / "r"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, check=False)
     refused(done, "the disk is full", "--resume", code=1)
