@@ -231,7 +231,8 @@ def _guess(dataset: ImageDataset) -> list[str] | None:
     """What the file names say before their last number (``lot7`` of ``lot7-02.png``), where that makes two groups a class or
     more and some group has several images; else ``None``."""
     stems = [Path(name).stem for name in _names(dataset)]
-    groups = [re.sub(r"[-_ .]*\d+$", "", stem) or stem for stem in stems]
+    # a name that is nothing but a number says nothing: its image stands alone
+    groups = [re.sub(r"[-_ .]*\d+$", "", stem) or f"{stem} ({i})" for i, stem in enumerate(stems)]
     sizes = Counter(groups)
     return None if max(sizes.values()) < 2 or len(sizes) < 2 * len(dataset.classes) else groups
 
