@@ -65,6 +65,17 @@ def test_weighted_scores_equal_scikit_learn_on_the_resample():
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_very_small_test_sets_have_scores_and_no_warnings():
+    """With two images most resamples hold one class only."""
+    found = classification_metrics(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), ("a", "b"), n_boot=50)
+    assert found["roc_auc"]["value"] == 1
+    assert all(np.isfinite([v["value"], *v["ci95"]]).all() for v in found.values())
+    one = classification_metrics(np.array([[0.9, 0.1]]), np.array([0]), ("a", "b"), n_boot=50)
+    assert "roc_auc" not in one
+    assert one["accuracy"]["ci95"] == pytest.approx([0.2065, 1], abs=1e-3)
+
+
 def test_the_resamples_do_not_depend_on_the_size_of_a_block(monkeypatch):
     whole = np.concatenate(list(bootstrap_blocks(50, 40, 7)))
     monkeypatch.setattr("headstart.evaluation.intervals.BLOCK_BYTES", 50 * 8 * 3)

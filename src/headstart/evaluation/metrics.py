@@ -76,7 +76,8 @@ def roc_auc(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
 def weighted_auc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Macro one-vs-rest AUC (B,) of resamples ``weights`` (B, n): the share of pairs in order, ties counting half.
 
-    Each class is sorted once for all resamples. A class that a resample has lost does not count in it.
+    Each class is sorted once for all resamples. A class that a resample has lost does not count in it;
+    NaN where just one is left.
     """
     columns = np.ascontiguousarray(weights.T)
     total = weights.sum(1)
@@ -92,7 +93,9 @@ def weighted_auc(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndar
         mass = positive.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             areas.append(np.where((mass > 0) & (mass < total), won / (mass * (total - mass)), np.nan))
-    return np.nanmean(areas, axis=0)
+    found = np.isfinite(areas)
+    with np.errstate(invalid="ignore"):
+        return np.nansum(areas, axis=0) / found.sum(axis=0)
 
 
 def point_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
