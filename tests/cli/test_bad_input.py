@@ -1,5 +1,7 @@
 """Bad input through the real command: one sentence, exit code 2, no traceback, nothing left behind."""
 
+import contextlib
+import io
 import json
 import os
 import resource
@@ -11,12 +13,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.cli.main import run as command
+
 
 def headstart(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "headstart", *map(str, arguments)],
-        capture_output=True, text=True, encoding="utf-8", cwd=cwd, env={**os.environ, **env}, check=False,
-    )  # fmt: skip
+    """The command: in this process, or in its own where it needs variables that are read when libraries are imported."""
+    words = list(map(str, arguments))
+    if env:
+        return subprocess.run(
+            [sys.executable, "-m", "headstart", *words], capture_output=True, text=True, encoding="utf-8", cwd=cwd,
+            env={**os.environ, **env}, check=False,
+        )  # fmt: skip
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cwd) if cwd else contextlib.nullcontext(),
+    ):
+        code = command(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def refused(done: subprocess.CompletedProcess, *words: str, code: int = 2) -> None:
