@@ -236,7 +236,8 @@ def browse(path: Path, width: int, tmp_path: Path, dark: bool = False) -> tuple[
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize(
-    ("classes", "lang"), [(["a", "b", "a rather long name of a class"], "en"), (["猫", "狗", "鸟"], "zh"), (MANY, "en")]
+    ("classes", "lang"),
+    [(["a", "b", "a rather long name of a class", "x" * 150], "en"), (["猫", "狗", "鸟"], "zh"), (MANY, "en")],
 )
 def test_in_a_browser(tmp_path, classes, lang, width):
     path = write_report(runs.make_run(tmp_path / "run", classes), lang=lang)
