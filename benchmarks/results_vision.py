@@ -20,7 +20,7 @@ import torch
 
 from headstart.data.dataset import ImageDataset
 from headstart.errors import HeadstartError
-from headstart.evaluation.gain import paired_gain
+from headstart.evaluation.gain import beyond_noise, paired_gain
 from headstart.evaluation.metrics import point_metrics
 from headstart.features.raw_pixels import raw_pixels
 from headstart.folder import cache_root
@@ -183,10 +183,10 @@ def write_tables(done: list[dict[str, Any]], args: argparse.Namespace) -> None:
             return ""
         a, b = (np.concatenate([np.array(part[s]["right"], dtype=float) for s in seeds]) for part in (rows, rival))
         two = [np.stack([1 - x, x], 1) for x in (a, b)]
-        found = paired_gain(two[0], two[1], np.ones(len(a), dtype=int))
+        found = paired_gain(two[0], two[1], np.ones(len(a), dtype=int), n_boot=400)
         low, high = found["ci95"]
-        mark = " **hurt**" if high < 0 else "" if low > 0 else " (in the noise)"
-        return f" {found['value']:+.3f} [{low:+.3f}, {high:+.3f}]{mark}"
+        mark = {-1: " **hurt**", 0: " (in the noise)", 1: ""}[beyond_noise(found)]
+        return f"; {found['value']:+.3f} [{low:+.3f}, {high:+.3f}]{mark}"
 
     lines = [PREFACE]
     for target in TARGETS:
@@ -213,10 +213,12 @@ def write_tables(done: list[dict[str, Any]], args: argparse.Namespace) -> None:
 START, END = "<!-- results_vision: start -->", "<!-- results_vision: end -->"
 PREFACE = f"""Made by `python benchmarks/results_vision.py --data ../shared/data` (accuracy on the locked test images, mean ± standard
 deviation over 3 seeds, each with its own split; in brackets after it the number of seeds where it is not 3). Behind an accuracy:
-the paired gain over `scratch` on the same test images, pooled over the seeds, with its 95 % bootstrap interval.
+the paired gain over `scratch` on the same test images, pooled over the seeds, with its 95 % bootstrap interval
+(400 resamples); "in the noise" where interval and exact p-value do not both say otherwise.
 
 One training (scratch, finetune, l2sp) is {STEPS} steps of {BATCH} images at {TUNE_SIZE} px with AdamW and light augmentation, the same for
-all three, which two cores can do thousands of times; it is a short budget, and scratch would gain most from a longer one.
+all three, which two cores can do hundreds of times; it is a very short budget: too short for 70 classes, and for scratch everywhere. Read the probe
+columns as what the sources are worth, and the others as what 30 steps give.
 From some 480 training images on the budget ends before every image is seen. Probes see all training images, at {PROBE_SIZE} px for
 the large sources (the bundled ones keep their own size). No validation images are held out, the last epoch counts.
 `bundled/objects` was trained on Caltech-101 pictures, so its row on caltech101-70 is no fair test of it."""
