@@ -36,7 +36,7 @@ resamples of what is independent (a user, a day, a person, a distinct row), all 
 of test rows, not that of training rows. A method **helped** or **hurt** where the interval leaves out 0 and a permutation test
 says p < 0.05; else there is no evidence. With so many comparisons about one in twenty would look like evidence by chance.
 `target_only` (all labels of the target's training half), `target_few` (10 of them a class, or 30 rows) and `pooled_few` (these
-and the source) are references. `auto` is `AdaptationSearchCV` over every method that needs no target label.
+and the source) are references. Where the columns differ (credit) the gain is over `target_few`. `auto` is `AdaptationSearchCV` over every method that needs no target label.
 The best method of the summary is chosen by the target's test labels, which nobody has: an oracle, and too good by selection."""
 
 
@@ -197,7 +197,7 @@ def text(cells: Cells, key: Key) -> str:
 
 def concluded(cells: Cells, done: list[Cell]) -> list[str]:
     """What the gains of one set come to, in a sentence for each kind of method."""
-    lines = []
+    lines, rivals = [], sorted({rival_of(cells, pair, task) for pair, task in pairs_of(done)})
     for needs, what in (("target", "Without target labels"), ("target_labels", "With a few target labels")):
         tally: dict[str, list[str]] = {"helped": [], "hurt": [], "no evidence": []}
         beaten = compared = 0
@@ -214,7 +214,7 @@ def concluded(cells: Cells, done: list[Cell]) -> list[str]:
         if total:
             names = {k: ", ".join(f"{m} ({n})" for m, n in Counter(v).most_common()) for k, v in tally.items()}
             lines.append(
-                f"{what}, {total} gains: helped {len(tally['helped'])}, hurt {len(tally['hurt'])}, no evidence "
+                f"{what}, {total} gains over `{'` or `'.join(rivals)}`: helped {len(tally['helped'])}, hurt {len(tally['hurt'])}, no evidence "
                 f"{len(tally['no evidence'])}."
                 + (f" Helped: {names['helped']}." if names["helped"] else "")
                 + (f" Hurt: {names['hurt']}." if names["hurt"] else "")

@@ -112,6 +112,9 @@ def test_tables_say_what_helped_what_hurt_and_what_was_refused(study: Any) -> No
     assert "| 0.500 | good +0.500" in summary
     assert "| good (2) | +0.500" in summary
     assert summary.endswith("| helped | 1 of 2: bad |")
-    assert "Without target labels, 2 gains: helped 1, hurt 1, no evidence 0. Helped: good (1). Hurt: bad (1)." in text
+    assert (
+        "Without target labels, 2 gains over `source_only`: helped 1, hurt 1, no evidence 0. Helped: good (1). Hurt: bad (1)."
+        in text
+    )
     assert "Refused, picky: ArrayError: no" in text
     assert "| picky | refused |" in text
