@@ -4,7 +4,8 @@
     ├── QuestionError         exit code 2: what was asked cannot be done; say it differently
     │   ├── RecipeError       an unknown key, a value out of range, options that contradict each other
     │   ├── DataError         the data set cannot be used as it is
-    │   │   └── BadImage      one file that cannot be decoded (caught and counted by readers)
+    │   │   ├── BadImage      one file that cannot be decoded (caught and counted by readers)
+    │   │   └── ArrayError    an array that cannot be used as it is (a ValueError too, as scikit-learn's tools expect)
     │   ├── SourceError       the source is unknown, not at hand, or does not fit
     │   ├── HandshakeError    parts that cannot act together
     │   └── RunError          a run folder that exists, is missing or is not one
@@ -48,6 +49,10 @@ class BadImage(DataError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class ArrayError(DataError, ValueError):
+    """An array that cannot be used as it is: width, length, NaN, too few rows. A ``ValueError`` for scikit-learn's tools."""
 
 
 class SourceError(QuestionError):

@@ -18,6 +18,7 @@ ROOMS = [
     "sources",
     "tasks",
     "strategies",
+    "adapters",
     "features",
     "training",
     "ranking",

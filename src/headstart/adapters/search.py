@@ -1,0 +1,164 @@
+"""Choosing an adaptation method and its parameters without target labels."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, indexable
+
+from headstart.adapters.base import AdaptationWarning
+from headstart.adapters.scorers import scorer_by_name
+from headstart.errors import HeadstartError, RecipeError, sentence
+
+Candidate = tuple[Any, ...]
+
+
+def has_method(name: str) -> Any:
+    """The best estimator, once there is one, has a method of this name."""
+    return lambda self: not hasattr(self, "best_estimator_") or hasattr(self.best_estimator_, name)
+
+
+class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
+    """Fit candidates on the source and the unlabelled target, score each by a criterion that needs no target labels, keep the best.
+
+    Unlike GridSearchCV, folds are made of the source alone: each fit sees the whole target, and ``X_target`` is never cut
+    however many rows it has. Criteria that do not look at source rows need no folds, and their candidates are fitted once.
+
+    Args:
+        candidates: names of ``headstart adapt --method`` (see :func:`list_methods`), or tuples (name, estimator) or
+            (name, estimator, grid) with a scikit-learn parameter grid. Default: source_only, scaler, coral, sa, tca, jda, emd, kmm, bbse.
+        scorer: ``"infomax"`` (default), ``"iwv"``, ``"dev"``, ``"snd"``, ``"entropy"``, ``"reverse"``, or a scorer object. For
+            regression only ``iwv`` (its default there), ``dev`` and ``reverse`` are defined.
+        task: ``"classification"`` (default) or ``"regression"``; of candidates given by name.
+        cv: folds of the source for criteria about held-out rows. Default 3.
+        refit: fit the best on all rows. Default True.
+        random_state: of the folds. Default 0.
+
+    Attributes:
+        best_method_, best_params_, best_score_, best_index_, best_estimator_.
+        cv_results_: dict of equally long lists: ``method``, ``params``, ``mean_test_score``, ``std_test_score``,
+            ``rank_test_score``, ``fit_seconds``, ``error`` ("" where none).
+
+    A candidate that fails is named in a warning, scores NaN and does not stop the others.
+    """
+
+    __metadata_request__fit = {"X_target": True}
+
+    def __init__(
+        self,
+        candidates: Sequence[Any] | None = None,
+        scorer: Any = None,
+        task: str = "classification",
+        cv: int = 3,
+        refit: bool = True,
+        random_state: int | None = 0,
+    ) -> None:
+        self.candidates = candidates
+        self.scorer = scorer
+        self.task = task
+        self.cv = cv
+        self.refit = refit
+        self.random_state = random_state
+
+    def _listed(self) -> list[tuple[str, Any, dict[str, Any]]]:
+        from headstart.adapters.catalogue import DEFAULT_SEARCH, make_method
+
+        names: Sequence[Any] = DEFAULT_SEARCH[self.task] if self.candidates is None else self.candidates
+        out: list[tuple[str, Any, dict[str, Any]]] = []
+        for entry in names:
+            if isinstance(entry, str):
+                out.append((entry, make_method(entry, task=self.task), {}))
+                continue
+            name, estimator, *grid = entry
+            out += [(name, estimator, params) for params in ParameterGrid(grid[0] if grid else {})]
+        if not out:
+            raise RecipeError(sentence("nothing to choose from", where="candidates", got=names))
+        return out
+
+    def fit(self, X: Any, y: Any, *, X_target: Any) -> Self:
+        """Choose among the candidates with the source X (n_s, d), y (n_s,) and X_target (n_t, d)."""
+        if self.task not in ("classification", "regression") or self.cv < 2:
+            got = f"task={self.task!r}, cv={self.cv}"
+            raise RecipeError(
+                sentence("the search cannot use this", got=got, allowed="classification or regression; cv >= 2")
+            )
+        X, y = indexable(X, y)
+        y = np.asarray(y)
+        scorer = scorer_by_name(self.scorer or ("iwv" if self.task == "regression" else "infomax"))
+        folds = self._folds(X, y) if getattr(scorer, "held_out", True) else None
+        rows: dict[str, list[Any]] = {
+            name: [] for name in ("method", "params", "mean_test_score", "std_test_score", "fit_seconds", "error")
+        }
+        listed = self._listed()
+        for name, estimator, params in listed:
+            began = time.perf_counter()
+            try:
+                scores = self._scores(clone(estimator).set_params(**params), X, y, X_target, scorer, folds)
+                mean, spread, error = float(np.mean(scores)), float(np.std(scores)), ""
+            except (HeadstartError, ValueError, ArithmeticError, np.linalg.LinAlgError) as problem:
+                mean = spread = float("nan")
+                error = str(problem).splitlines()[0]
+                warnings.warn(f"{name} failed and is left out: {error}", AdaptationWarning, stacklevel=2)
+            for key, value in zip(rows, (name, params, mean, spread, time.perf_counter() - began, error), strict=True):
+                rows[key].append(value)
+        means = np.array(rows["mean_test_score"])
+        if np.isnan(means).all():
+            raise RecipeError(
+                sentence(
+                    "every candidate failed",
+                    got="; ".join(f"{m}: {e}" for m, e in zip(rows["method"], rows["error"], strict=True)),
+                )
+            )
+        ranks = np.where(np.isnan(means), np.nan, 1 + (means[:, None] < means[None, :]).sum(1))
+        rows["rank_test_score"] = [None if np.isnan(r) else int(r) for r in ranks]
+        self.cv_results_ = rows
+        self.best_index_ = int(np.nanargmax(means))
+        self.best_method_, best, self.best_params_ = listed[self.best_index_]
+        self.best_score_ = float(means[self.best_index_])
+        self.scorer_ = scorer
+        if self.refit:
+            self.best_estimator_ = clone(best).set_params(**self.best_params_).fit(X, y, X_target=X_target)
+            if hasattr(self.best_estimator_, "classes_"):
+                self.classes_ = self.best_estimator_.classes_
+        return self
+
+    def _folds(self, X: Any, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        if self.task == "regression":
+            return list(KFold(min(self.cv, len(y)), shuffle=True, random_state=self.random_state).split(X, y))
+        counts = np.unique(y, return_counts=True)[1]
+        kind = StratifiedKFold if counts.min() >= 2 else KFold
+        n = min(self.cv, int(counts.min())) if counts.min() >= 2 else min(self.cv, len(y))
+        return list(kind(n, shuffle=True, random_state=self.random_state).split(X, y))
+
+    def _scores(self, estimator: Any, X: Any, y: np.ndarray, X_target: Any, scorer: Any, folds: Any) -> list[float]:
+        if folds is None:
+            return [scorer(estimator.fit(X, y, X_target=X_target), X, y, X_target=X_target)]
+        take = (lambda rows: X.iloc[rows]) if hasattr(X, "iloc") else (lambda rows: np.asarray(X)[rows])
+        return [
+            scorer(clone(estimator).fit(take(a), y[a], X_target=X_target), take(b), y[b], X_target=X_target)
+            for a, b in folds
+        ]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Of the best estimator, for target rows X (n, d)."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.predict(X)
+
+    @available_if(has_method("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(n, C), of the best estimator."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.predict_proba(X)
+
+    def score(self, X: Any, y: Any) -> float:
+        """Accuracy, or R^2 for regression, on labelled target rows."""
+        from sklearn.metrics import accuracy_score, r2_score
+
+        return float((r2_score if is_regressor(self.best_estimator_) else accuracy_score)(y, self.predict(X)))

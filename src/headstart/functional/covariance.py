@@ -1,0 +1,95 @@
+"""Means and covariances in spectral form, from blocks of rows: C = U diag(s) U^T, and powers of (C + reg I) without forming it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from headstart.functional.blocks import row_blocks
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The mean and the covariance of the rows of one domain.
+
+    Attributes:
+        n: rows.
+        mean: float64 (d,).
+        axes: float64 (d, r), orthonormal, r <= min(n - 1, d): the directions with variance, largest first.
+        values: float64 (r,): variances along them, falling, all above 1e-12 of the largest.
+    """
+
+    n: int
+    mean: np.ndarray
+    axes: np.ndarray
+    values: np.ndarray
+
+    def power(self, p: float, reg: float) -> np.ndarray:
+        """(C + reg I)^p, (d, d). With ``reg=0`` the directions without variance are left out (a pseudo-inverse for p < 0)."""
+        inside = (self.values + reg) ** p
+        outside = reg**p if reg > 0 else 0.0
+        out = (self.axes * (inside - outside)) @ self.axes.T
+        if outside:
+            out[np.diag_indices_from(out)] += outside
+        return out
+
+
+def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) with divisor n - 1 (1 where n = 1), float64, from blocks of rows.
+
+    Blocks are centred by the mean of the first block before their products are summed, so that a large mean does not eat
+    the digits; products run in the type of X.
+    """
+    n, d = X.shape
+    total, gram, origin = np.zeros(d), np.zeros((d, d)), None
+    for _, block in row_blocks(X):
+        if origin is None:
+            origin = block.mean(0, dtype=np.float64).astype(X.dtype)
+        rows = block - origin
+        total += rows.sum(0, dtype=np.float64)
+        gram += rows.T @ rows
+    assert origin is not None
+    shift = total / n
+    gram -= n * np.outer(shift, shift)
+    return origin + shift, gram / max(1, n - 1)
+
+
+def spectrum(X: np.ndarray) -> Spectrum:
+    """The spectral form of the covariance of X (n, d): by the d x d covariance, or the n x n Gram matrix where n < d."""
+    n, d = X.shape
+    if n >= d:
+        mean, covariance = moments(X)
+        values, axes = eigh(covariance, driver="evd", overwrite_a=True, check_finite=False)
+    else:
+        mean = X.mean(0, dtype=np.float64)
+        rows = X - mean
+        values, left = eigh(rows @ rows.T, driver="evd", overwrite_a=True, check_finite=False)
+        keep = values > max(values[-1], 0) * 1e-12
+        values, left = values[keep], left[:, keep]
+        axes = rows.T @ (left / np.sqrt(values))
+        values = values / max(1, n - 1)
+    keep = values > max(values[-1] if len(values) else 0, 0) * 1e-12
+    values, axes = values[keep][::-1], axes[:, keep][:, ::-1]
+    return Spectrum(n, mean, signed(axes), values)
+
+
+def signed(vectors: np.ndarray) -> np.ndarray:
+    """Columns (d, r) turned so that the entry of largest size is positive: the same on every machine."""
+    if vectors.size == 0:
+        return vectors
+    at = np.abs(vectors).argmax(0)
+    return vectors * np.where(vectors[at, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
+
+
+def thin_svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X = U diag(s) V^T with s > 0 falling: U (n, r), s (r,), V (d, r); by the smaller Gram matrix, in double precision."""
+    X = X.astype(np.float64, copy=False)
+    n, d = X.shape
+    gram = X.T @ X if d <= n else X @ X.T
+    squares, vectors = eigh(gram, driver="evd", overwrite_a=True, check_finite=False)
+    keep = squares > squares[-1] * 1e-13 if squares[-1] > 0 else np.arange(len(squares)) == len(squares) - 1
+    s = np.sqrt(np.maximum(squares[keep][::-1], 1e-300))
+    vectors = vectors[:, keep][:, ::-1]
+    return (X @ (vectors / s), s, vectors) if d <= n else (vectors, s, X.T @ (vectors / s))

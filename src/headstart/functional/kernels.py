@@ -1,0 +1,99 @@
+"""Kernel matrices between rows, in place and with half the work where both sides are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg.blas import dsyrk, ssyrk
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from headstart.errors import RecipeError, sentence
+from headstart.functional.blocks import row_blocks
+
+Kernel = str | Callable[[np.ndarray, np.ndarray], float]
+NAMES = ("linear", "rbf", "poly", "sigmoid", "cosine", "laplacian", "chi2")
+
+
+def squared_distances(X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
+    """||x - y||^2, (n, m), never negative, exactly 0 on the diagonal where Y is X."""
+    same = Y is None or Y is X
+    shift = X.mean(0)
+    X = X - shift
+    out = gram(X) if same else X @ (Y - shift).T  # type: ignore[operator]
+    right = left = np.einsum("ij,ij->i", X, X)
+    if not same:
+        other = Y - shift  # type: ignore[operator]
+        right = np.einsum("ij,ij->i", other, other)
+    out *= -2
+    out += left[:, None]
+    out += right
+    np.maximum(out, 0, out=out)
+    if same:
+        np.fill_diagonal(out, 0)
+    return out
+
+
+def gram(X: np.ndarray) -> np.ndarray:
+    """X X^T (n, n), symmetric to the last bit, by a rank-k update: half the work of a product."""
+    n = len(X)
+    if n == 0 or X.dtype not in (np.float32, np.float64):
+        return X @ X.T
+    syrk = ssyrk if X.dtype == np.float32 else dsyrk
+    rows = np.ascontiguousarray(X)
+    lower = syrk(1.0, rows.T, trans=1, lower=0)  # Fortran order: the upper triangle is the lower one in C order
+    return mirrored(lower.T)
+
+
+def mirrored(lower: np.ndarray, block: int = 1024) -> np.ndarray:
+    """Fill the upper triangle of a square C-ordered array from its lower one, in place."""
+    for i in range(0, len(lower), block):
+        rows = slice(i, i + block)
+        lower[:i, rows] = lower[rows, :i].T
+        square = lower[rows, rows]
+        square[:] = np.tril(square) + np.tril(square, -1).T
+    return lower
+
+
+def kernel_matrix(
+    kernel: Kernel, X: np.ndarray, Y: np.ndarray | None = None, gamma: float | None = None, **more: Any
+) -> np.ndarray:
+    """k(X, Y), (n, m), of the type of X; Y defaults to X.
+
+    Args:
+        kernel: ``"linear"``, ``"rbf"`` (exp(-gamma ||x - y||^2)), another kernel of scikit-learn, or a function of two rows.
+        gamma: default 1 / d, as in scikit-learn.
+
+    Raises:
+        RecipeError: a kernel that is not known.
+    """
+    if kernel == "linear":
+        return gram(X) if Y is None or Y is X else X @ Y.T
+    if kernel == "rbf":
+        out = squared_distances(X, Y)
+        out *= -(1.0 / X.shape[1] if gamma is None else gamma)
+        return np.exp(out, out=out)
+    if isinstance(kernel, str) and kernel not in NAMES:
+        raise RecipeError(sentence("unknown kernel", got=kernel, allowed=[*NAMES, "a function of two rows"]))
+    return pairwise_kernels(X, Y, metric=kernel, filter_params=True, gamma=gamma, **more).astype(X.dtype, copy=False)
+
+
+def kernel_mean(kernel: Kernel, X: np.ndarray, Y: np.ndarray, gamma: float | None = None) -> np.ndarray:
+    """mean over j of k(x_i, y_j), float64 (n,), in blocks of rows of X: the n x m matrix is never whole."""
+    out = np.empty(len(X))
+    rows = max(1, (128 << 20) // max(1, len(Y) * X.dtype.itemsize))
+    for part, block in row_blocks(X, rows):
+        out[part] = kernel_matrix(kernel, block, Y, gamma).mean(1, dtype=np.float64)
+    return out
+
+
+def median_gamma(X: np.ndarray, Y: np.ndarray | None = None, rows: int = 1000, seed: int = 0) -> float:
+    """1 / (median of ||x - x'||^2 over pairs of at most ``rows`` pooled rows): the median heuristic. 1 where all rows are equal."""
+    rng = np.random.default_rng(seed)
+    parts = [X] if Y is None else [X, Y]
+    share = rows // len(parts)
+    pooled = np.concatenate([p if len(p) <= share else p[rng.choice(len(p), share, replace=False)] for p in parts])
+    distances = squared_distances(pooled)
+    median = float(np.median(distances[np.triu_indices(len(pooled), 1)])) if len(pooled) > 1 else 0.0
+    return 1.0 / median if median > 0 else 1.0
