@@ -6,14 +6,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from adaptation_gain import pooled_gain, verdict
-
-Cell = dict[str, Any]
-Key = tuple[str, str, str]
-"""Pair, task, method."""
+from adaptation_cells import LABELLED, SHORT, Cell, Cells, Key, adapting, labels_of, pairs_of, rival_of, said
+from adaptation_findings import findings
+from adaptation_gain import verdict
 
 START, END = "<!-- results_adaptation: start -->", "<!-- results_adaptation: end -->"
-SHORT = {"classification": "accuracy", "regression": "R2"}
 TITLES = {
     "wine": "Wine quality, red and white",
     "students": "Student performance, mathematics and Portuguese",
@@ -24,7 +21,6 @@ TITLES = {
     "sentiment": "Sentences of three sites",
     "credit": "German and Australian credit, other columns",
 }
-LABELLED = ("target_few", "pooled_few")
 PREFACE = """Made by `python benchmarks/results_adaptation.py --data ../shared/data --out docs/results.md`. A draw (seed) takes at most
 {rows} rows a domain, halves the target and adapts to the training half **without its labels**; scores are on the test half:
 accuracy, or R2 for a regression, the mean over {draws} draws. Every method learns with the same estimator with its default
@@ -36,45 +32,9 @@ resamples of what is independent (a user, a day, a person, a distinct row), all 
 of test rows, not that of training rows. A method **helped** or **hurt** where the interval leaves out 0 and a permutation test
 says p < 0.05; else there is no evidence. With so many comparisons about one in twenty would look like evidence by chance.
 `target_only` (all labels of the target's training half), `target_few` (10 of them a class, or 30 rows) and `pooled_few` (these
-and the source) are references. Where the columns differ (credit) the gain is over `target_few`. `auto` is `AdaptationSearchCV` over every method that needs no target label.
+and the source) are references. Where the columns differ (credit) the gain is over `target_few`. `auto` is
+`AdaptationSearchCV` with its default candidates and criterion, `auto:dev` and the like the same with another criterion.
 The best method of the summary is chosen by the target's test labels, which nobody has: an oracle, and too good by selection."""
-
-
-class Cells:
-    """The cells by pair, task and method, and the gains between them."""
-
-    def __init__(self, done: list[Cell]) -> None:
-        self.by: dict[Key, dict[int, Cell]] = {}
-        self.gains: dict[tuple[Key, str], dict[str, Any] | None] = {}
-        for cell in done:
-            self.by.setdefault((cell["pair"], cell["task"], cell["method"]), {})[cell["seed"]] = cell
-
-    def scored(self, key: Key) -> dict[int, Cell]:
-        return {seed: cell for seed, cell in self.by.get(key, {}).items() if "score" in cell}
-
-    def mean(self, key: Key) -> float:
-        return float(np.mean([cell["score"] for cell in self.scored(key).values()]))
-
-    def gain(self, key: Key, rival: str) -> dict[str, Any] | None:
-        """Over ``rival`` in the draws that both have, or None."""
-        if (key, rival) not in self.gains:
-            a, b = self.scored(key), self.scored((key[0], key[1], rival))
-            seeds = sorted(a.keys() & b.keys())
-            parts = [[np.array(side[s]["shares"]) for s in seeds] for side in (a, b)]
-            clusters = [np.array(a[s]["clusters"]) for s in seeds]
-            self.gains[key, rival] = pooled_gain(*parts, clusters) if seeds else None
-        return self.gains[key, rival]
-
-
-def said(gain: dict[str, Any]) -> str:
-    low, high = gain["ci95"]
-    mark = {"helped": " helped", "hurt": " **hurt**", "no evidence": ""}[verdict(gain)]
-    return f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]{mark}"
-
-
-def rival_of(cells: Cells, pair: str, task: str) -> str:
-    """``source_only``, or ``target_few`` where source and target have other columns."""
-    return "source_only" if (pair, task, "source_only") in cells.by else "target_few"
 
 
 def tables(done: list[Cell]) -> str:
@@ -83,25 +43,12 @@ def tables(done: list[Cell]) -> str:
     draws = len({cell["seed"] for cell in done})
     rows = max(max(cell["n_source"], cell["n_train"] + cell["n_test"]) for cell in done)
     lines = ["## Adapters on real tables", "", PREFACE.format(rows=rows, draws=draws), ""]
-    lines += summary(cells, done) + by_method(cells, done)
+    lines += findings(cells, done) + summary(cells, done) + by_method(cells, done)
     for name in dict.fromkeys(cell["set"] for cell in done):
         lines += one_set(cells, [cell for cell in done if cell["set"] == name])
     minutes = sum(cell["seconds"] for cell in done) / 60
     lines += ["", f"{len(done)} cells, {minutes:.0f} minutes, one thread."]
     return "\n".join(lines)
-
-
-def pairs_of(done: list[Cell]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((cell["pair"], cell["task"]) for cell in done))
-
-
-def adapting(cells: Cells, pair: str, task: str, needs: str) -> list[str]:
-    """Methods of the catalogue (no reference, not ``auto``) that gave a score on a pair."""
-    return [
-        m for p, t, m in cells.by
-        if (p, t) == (pair, task) and m != "source_only"
-        and any(cell["needs"] == needs for cell in cells.scored((p, t, m)).values())
-    ]  # fmt: skip
 
 
 def summary(cells: Cells, done: list[Cell]) -> list[str]:
@@ -155,13 +102,6 @@ def by_method(cells: Cells, done: list[Cell]) -> list[str]:
             f"| {f'{np.mean(r2):+.3f} ({min(r2):+.3f})' if r2 else ''} |"
         )
     return [*lines, ""]
-
-
-def labels_of(method: str, done: list[Cell]) -> str:
-    if method == "target_only":
-        return "all"
-    needs = next(cell["needs"] for cell in done if cell["method"] == method)
-    return "few" if method in LABELLED or needs == "target_labels" else "none"
 
 
 def one_set(cells: Cells, done: list[Cell]) -> list[str]:

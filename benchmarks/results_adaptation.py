@@ -31,6 +31,8 @@ from headstart.adapters import METHODS, AdaptationSearchCV, list_methods, make_m
 LIMIT = 60
 """Seconds of one cell; what takes longer is written down as such."""
 FEW_A_CLASS, FEW_ROWS = 10, 30
+SCORERS = {"classification": ("iwv", "dev", "snd", "entropy", "reverse"), "regression": ("dev", "reverse")}
+"""Criteria of the search beside its default, which is infomax for a classification and iwv for a regression."""
 REFERENCES = ("target_only", "target_few", "pooled_few")
 
 
@@ -69,7 +71,8 @@ def methods(pair: Pair) -> list[str]:
     task = pair.task
     if pair.Xs.shape[1] != pair.Xt.shape[1]:
         return [*NEEDS, "target_only", "target_few"]
-    return [*(m for m in list_methods() if task in METHODS[m].tasks), "auto", *REFERENCES]
+    auto = ["auto", *(f"auto:{name}" for name in SCORERS[task])]
+    return [*list_methods(task), *auto, *REFERENCES]
 
 
 def predict(method: str, pair: Pair, train: np.ndarray, test: np.ndarray, few: np.ndarray) -> tuple[np.ndarray, str]:
@@ -82,9 +85,8 @@ def predict(method: str, pair: Pair, train: np.ndarray, test: np.ndarray, few: n
         return base(task).fit(rows, y).predict(pair.Xt[test]), ""
     if method in NEEDS:
         return predict_other(method, base(task), pair, train, test, few), ""
-    if method == "auto":
-        names = [m for m in list_methods() if task in METHODS[m].tasks and METHODS[m].needs == "target"]
-        search = AdaptationSearchCV([(m, make_method(m, base(task), task=task)) for m in names])
+    if method.startswith("auto"):
+        search = AdaptationSearchCV(task=task, scorer=method.partition(":")[2] or None)
         search.fit(pair.Xs, pair.ys, X_target=X)
         return search.predict(pair.Xt[test]), str(search.best_method_)
     model = make_method(method, base(task), task=task)

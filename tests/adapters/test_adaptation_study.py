@@ -116,5 +116,7 @@ def test_tables_say_what_helped_what_hurt_and_what_was_refused(study: Any) -> No
         "Without target labels, 2 gains over `source_only`: helped 1, hurt 1, no evidence 0. Helped: good (1). Hurt: bad (1)."
         in text
     )
+    assert "2 gains over 1 pairs; 1 helped, 1 hurt, 0 show no evidence" in text
+    assert "More helped: good (1:0). More hurt: bad (0:1). Hurt nowhere: good." in text
     assert "Refused, picky: ArrayError: no" in text
     assert "| picky | refused |" in text
