@@ -110,6 +110,8 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, TwoSided):
         for iteration in range(1, self.n_iter + 1):  # noqa: B007
             E = self._mmd_vectors(y, pseudo, rows[:n_s], rows[n_s:])
             self.directions_, self.eigenvalues_, start = solve_components(coordinates, E, self.lam, k, start)
+            # of unit length, as the authors' code leaves them: with it their twelve and two published figures come out exactly
+            self.directions_ /= np.linalg.norm(self.directions_, axis=0)
             embedding = coordinates.embed(self.directions_)
             if self.normalize:
                 embedding = unit_rows(embedding)
