@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, default=Path("runs/results_adaptation.jsonl"))
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--methods", nargs="*", default=None)
+    parser.add_argument("--redo", nargs="*", default=[], help="methods whose cells are forgotten first")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=ROWS, help="rows drawn of a domain, at most")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no further cell after this time")
@@ -149,6 +150,9 @@ def main() -> None:
     args.cells.parent.mkdir(parents=True, exist_ok=True)
     text = args.cells.read_text(encoding="utf-8") if args.cells.exists() else ""
     done = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    if args.redo:
+        done = [cell for cell in done if cell["method"] not in args.redo]
+        args.cells.write_text("".join(json.dumps(cell) + "\n" for cell in done), encoding="utf-8")
     if not args.table_only:
         study(args, done)
     old = args.out.read_text(encoding="utf-8") if args.out.exists() else ""
