@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from adaptation_cells import LABELLED, Cell, Cells, adapting, pairs_of
+from adaptation_cells import LABELLED, SHORT, Cell, Cells, adapting, pairs_of
 from adaptation_gain import verdict
 
 Gain = dict[str, Any]
@@ -82,13 +82,16 @@ def about(found: dict[str, dict[tuple[str, str], Gain]], kind: str) -> list[str]
 
 
 def choosing(cells: Cells, done: list[Cell], pairs: list[tuple[str, str]]) -> list[str]:
-    """The search by criterion: helped, hurt, and its mean gain in accuracy."""
+    """The search by criterion: helped, hurt, and its mean gain in accuracy and in R2."""
     parts = []
     for name in dict.fromkeys(cell["method"] for cell in done if cell["method"].startswith("auto")):
         gains = {key: gain for key in pairs if (gain := cells.gain((*key, name), "source_only")) is not None}
         if gains:
             count = Counter(map(verdict, gains.values()))
-            means = [gain["value"] for (_, task), gain in gains.items() if task == "classification"]
-            mean = f", mean {np.mean(means):+.3f} accuracy" if means else ""
+            mean = "".join(
+                f", mean {np.mean([gain['value'] for (_, t), gain in gains.items() if t == task]):+.3f} {short}"
+                for task, short in SHORT.items()
+                if any(t == task for _, t in gains)
+            )
             parts.append(f"`{name}` {count['helped']}:{count['hurt']} of {len(gains)}{mean}")
     return [f"- Choosing a method without target labels, pairs helped : hurt: {'; '.join(parts)}."] if parts else []

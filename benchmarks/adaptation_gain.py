@@ -14,7 +14,8 @@ import numpy as np
 from headstart.evaluation.gain import beyond_noise, no_difference_interval
 from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
 
-ROUNDS = 2000
+ROUNDS, MATTERS = 2000, 0.002
+"""Resamples; and the least gain that is called one, however sure it is."""
 
 
 def shares(y: np.ndarray, said: np.ndarray, task: str) -> np.ndarray:
@@ -62,5 +63,7 @@ def pooled_gain(a: list[np.ndarray], b: list[np.ndarray], clusters: list[np.ndar
 
 
 def verdict(gain: dict[str, Any]) -> str:
-    """``"helped"``, ``"hurt"`` or ``"no evidence"``: interval and p-value must both say so."""
+    """``"helped"``, ``"hurt"`` or ``"no evidence"``: interval and p-value must both say so, and by 0.002 at least."""
+    if abs(gain["value"]) < MATTERS:
+        return "no evidence"
     return {1: "helped", -1: "hurt", 0: "no evidence"}[beyond_noise(gain)]

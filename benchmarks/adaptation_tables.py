@@ -30,7 +30,7 @@ the source (texts: rows of length 1). Nothing was tuned on these sets.
 `source_only` adapts nothing. The gain is over it, paired on the same test rows, with a 95 % bootstrap interval over 2,000
 resamples of what is independent (a user, a day, a person, a distinct row), all draws of it together; it covers the choice
 of test rows, not that of training rows. A method **helped** or **hurt** where the interval leaves out 0 and a permutation test
-says p < 0.05; else there is no evidence. With so many comparisons about one in twenty would look like evidence by chance.
+says p < 0.05, and by 0.002 at least; else there is no evidence. With so many comparisons about one in twenty would look like evidence by chance.
 `target_only` (all labels of the target's training half), `target_few` (10 of them a class, or 30 rows) and `pooled_few` (these
 and the source) are references. Where the columns differ (credit) the gain is over `target_few`. `auto` is
 `AdaptationSearchCV` with its default candidates and criterion, `auto:dev` and the like the same with another criterion.

@@ -82,6 +82,10 @@ def test_verdicts_and_equal_methods(study: Any) -> None:
     assert gain.verdict(gain.pooled_gain([zeros], [ones], [rows])) == "hurt"
     same = gain.pooled_gain([ones], [ones], [rows])
     assert gain.verdict(same) == "no evidence"
+    assert (
+        gain.verdict({"value": 0.0019, "ci95": [0.0018, 0.002], "p_value": 0.001}) == "no evidence"
+    )  # sure, but nothing
+    assert gain.verdict({"value": 0.0021, "ci95": [0.002, 0.0022], "p_value": 0.001}) == "helped"
     assert same["value"] == 0
     assert width(same) > 0  # equal on 100 rows is not equal on all
 
