@@ -15,6 +15,7 @@ import typer
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from headstart.cli import (
+    adapt,
     compare,
     demo,
     doctor,
@@ -34,6 +35,7 @@ HELP = """Transfer learning that chooses its source, explains its strategy and p
 A first look:        headstart demo
 Your own images:     headstart inspect flowers/     then     headstart fit flowers/
                      (flowers/ has one folder of images a class: flowers/rose/1.jpg, flowers/tulip/7.jpg ...)
+Two domains:         headstart adapt photos/ sketches/     or     headstart adapt source.csv target.csv
 What came of it:     open the report.html that fit names; headstart predict RUN photo.jpg
 
 Every verb teaches itself: headstart fit --help. Exit codes: 0 done, 1 the work failed, 2 the question was wrong,
@@ -46,7 +48,7 @@ app = typer.Typer(
     name="headstart", help=taught(HELP), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )  # fmt: skip
-for _module in (demo, inspect, sources, rank, fit, pretrain, predict, evaluate, compare, report, doctor):
+for _module in (demo, inspect, sources, rank, fit, adapt, pretrain, predict, evaluate, compare, report, doctor):
     _module.add(app)
 
 

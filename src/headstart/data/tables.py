@@ -36,7 +36,7 @@ def read_table(
     Raises:
         DataError: a column is missing (those found are listed), a cell is empty, files do not exist.
     """
-    frame = _frame(path)
+    frame = read_frame(path)
     columns = list(frame.columns)
     notes = []
     paths = _column(frame, path, path_col, PATHS, "path-col", _looks_like_paths)
@@ -95,7 +95,12 @@ def read_table(
     )  # fmt: skip
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path) -> pd.DataFrame:
+    """A table by the ending of its name, columns trimmed; text of CSV and TSV stays text, its encoding and separator are found.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
     try:
         if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)

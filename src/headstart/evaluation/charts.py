@@ -135,3 +135,36 @@ def reliability(bins: Sequence[dict[str, float]], *, label: str, x_label: str, y
         f'<text class="tick" transform="translate(11 {y(0.5)}) rotate(-90)" text-anchor="middle">{escape(y_label)} (%)</text>'
     )
     return Markup("".join(parts) + "</svg>")
+
+
+MARKERS = ("circle", "square", "triangle", "diamond", "cross", "plus")
+
+
+def scatter(groups: Sequence[tuple[str, int, Sequence[tuple[float, float]]]], *, label: str) -> Markup:
+    """A map of points. Each group is (CSS class, marker 0 to 5, points); the scale is the same in both directions."""
+    points = [p for _, _, group in groups for p in group] or [(0.0, 0.0)]
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    span = max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
+    mid_x, mid_y, size, edge = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2, 400, 12
+    scale = (size - 2 * edge) / span
+    parts = [_open(size, size, f"{label}, {len(points)} points", "chart square")]
+    parts.append(f'<rect class="frame" x="0.5" y="0.5" width="{size - 1}" height="{size - 1}"/>')
+    for kind, marker, group in groups:
+        path = "".join(
+            _marker(marker, size / 2 + (x - mid_x) * scale, size / 2 - (y - mid_y) * scale) for x, y in group
+        )
+        parts.append(f'<path class="mark-{kind}" d="{path}"/>')
+    return Markup("".join(parts) + "</svg>")
+
+
+def _marker(kind: int, x: float, y: float, r: float = 3.0) -> str:
+    """One closed marker as part of a path; all of a group are one element, so that a map stays small."""
+    shapes = {
+        "circle": f"M{x - r:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",
+        "square": f"M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z",
+        "triangle": f"M{x:.1f} {y - r:.1f}l{r} {2 * r}h{-2 * r}z",
+        "diamond": f"M{x:.1f} {y - r - 1:.1f}l{r} {r + 1}l{-r} {r + 1}l{-r} {-r - 1}z",
+        "cross": f"M{x - r:.1f} {y - r:.1f}l{2 * r} {2 * r}m0 {-2 * r}l{-2 * r} {2 * r}",
+        "plus": f"M{x - r:.1f} {y:.1f}h{2 * r}m{-r} {-r}v{2 * r}",
+    }
+    return shapes[MARKERS[kind % len(MARKERS)]]

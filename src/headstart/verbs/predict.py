@@ -19,7 +19,8 @@ def predict(
 
     Args:
         run: a run folder (or its ``model/``).
-        inputs: one of, or a list of: a path of an image, folder or .zip; an array (H, W[, C]); a PIL image.
+        inputs: one of, or a list of: a path of an image, folder or .zip; an array (H, W[, C]); a PIL image. For a run of
+            ``adapt`` over tables: paths of tables or ``.npz`` files with the source's columns.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -33,6 +34,10 @@ def predict(
     """
     import pandas as pd
 
+    if (Path(run) / "adaptation.json").is_file():
+        from headstart.verbs.adapt_save import predict_rows
+
+        return predict_rows(Path(run), inputs)
     from headstart.data.readers import read_images
     from headstart.data.scan import scan
     from headstart.deploy.predictor import Predictor

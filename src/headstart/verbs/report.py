@@ -20,4 +20,13 @@ def report(run: str | Path, *, lang: str | None = None) -> Path:
     from headstart.evaluation.report import write_report
 
     opened = Run(run)
+    if opened.metrics.get("kind") == "adaptation":
+        from headstart.errors import RecipeError, sentence
+        from headstart.evaluation.adaptation_report import write_adaptation_report
+
+        if lang not in (None, "en"):
+            raise RecipeError(
+                sentence("the report of an adaptation is in English so far", got=f"--lang {lang}", fix="--lang en")
+            )
+        return write_adaptation_report(opened.path, name=opened.path.name)
     return write_report(opened.path, lang=lang or opened.recipe.get("lang", "en"))

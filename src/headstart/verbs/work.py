@@ -138,7 +138,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
             },
             "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels),
             "reload_check": check, "seed": plan.seed, "data_digest": target.dataset.digest,
-            "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(_peak_mb(), 1),
+            "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(peak_mb(), 1),
         },
     )  # fmt: skip
     write_report(work, lang=plan.lang)
@@ -204,7 +204,7 @@ def _tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
                     writer.add_scalar(f"{row['model']}/{key}", value, row["epoch"])
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Peak resident memory of this process in MB (2^20 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

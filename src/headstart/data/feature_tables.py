@@ -1,0 +1,254 @@
+"""Features in files: `.npz` with X and y, and tables with a label column, read as two domains of the same columns."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from headstart.data.tables import read_frame
+from headstart.errors import DataError, RecipeError, sentence
+
+LABEL_NAMES = ("label", "target", "class", "y", "outcome")
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
+MISSING = ("", "?", "NA", "NaN", "nan")
+MANY = 20
+"""Distinct numbers in a label column from which on it is taken for a value to regress on."""
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One domain.
+
+    Attributes:
+        X: float32 or float64 (n, d), finite.
+        y: (n,) labels as text or values as float64; ``None`` where there are none.
+        columns: d names.
+        origin: what was read.
+        ids: n names of rows.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    columns: list[str]
+    origin: str
+    ids: list[str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the numbers and labels, in their order."""
+        found = hashlib.sha256(np.ascontiguousarray(self.X).tobytes())
+        if self.y is not None:
+            found.update("\x1f".join(map(str, self.y.tolist())).encode())
+        return found.hexdigest()
+
+
+def is_feature_file(path: str | Path) -> bool:
+    """Whether ``read_domains`` reads it (and not the image readers)."""
+    return Path(path).suffix.lower() in (".npz", *TABLES)
+
+
+def read_domains(
+    source: str | Path, target: str | Path, *, label: str | None = None, task: str = "auto"
+) -> tuple[FeatureTable, FeatureTable, str]:
+    """Source and target with the same columns, and the task: ``"classification"`` or ``"regression"``.
+
+    Text columns of tables become one column a value, with the values of both domains together. The target may have no
+    labels.
+
+    Args:
+        label: column of a table with the label; guessed from its usual names if left out.
+        task: ``"auto"``: regression where the source's labels are numbers with more than 20 values, or with fractions.
+
+    Raises:
+        DataError: a file that is missing or cannot be read, no label in the source, missing values (which column, how many),
+            columns that differ, two domains of different kinds of file.
+    """
+    raw = [_read(Path(path), label, needs_label=i == 0) for i, path in enumerate((source, target))]
+    for (frame, _), path in zip(raw, (source, target), strict=True):
+        if not len(frame):
+            raise DataError(sentence("a domain has no rows", where=str(path)))
+    frames = [frame for frame, _ in raw]
+    if list(frames[0].columns) != list(frames[1].columns):
+        _same_columns(frames, str(source), str(target))
+        frames[1] = frames[1][frames[0].columns]
+    features = _numbers(frames, (str(source), str(target)))
+    labels = [y for _, y in raw]
+    assert labels[0] is not None
+    task = _task(labels[0], task, str(source))
+    tables = [
+        FeatureTable(X, _typed(y, task, str(path)), list(names), str(path), [str(i) for i in range(len(X))])
+        for (X, names), y, path in zip(features, labels, (source, target), strict=True)
+    ]
+    return tables[0], tables[1], task
+
+
+def _read(path: Path, label: str | None, *, needs_label: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+    if not path.exists():
+        raise DataError(
+            sentence("there is nothing", where=str(path), allowed=".npz, .csv, .tsv, .parquet, or a folder of images")
+        )
+    if path.suffix.lower() == ".npz":
+        return _arrays(path, needs_label)
+    frame = read_frame(path)
+    guessed = [c for c in frame.columns if c.lower() in LABEL_NAMES]
+    name = label or (guessed[0] if guessed else None)
+    if name is None or name not in frame.columns:
+        if not needs_label:
+            return frame, None
+        got = f"no column {label!r}" if label else "no column named like a label"
+        raise DataError(sentence(got, where=str(path), allowed=list(frame.columns[:20]), fix="--label COLUMN"))
+    y = frame.pop(name)
+    missing = int(y.isna().sum())
+    if missing and missing < len(y):
+        raise DataError(sentence("labels are missing", where=f"{path}, column {name}", got=f"{missing} of {len(y)}"))
+    return frame, None if missing else y.to_numpy()
+
+
+def _arrays(path: Path, needs_label: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held = {name: file[name] for name in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            sentence("the arrays cannot be read", where=str(path), got=str(error).splitlines()[0])
+        ) from None
+    if "X" not in held or held["X"].ndim != 2:
+        got = ", ".join(f"{name} {array.shape}" for name, array in held.items())
+        raise DataError(
+            sentence("an .npz needs X (rows, columns), and y (rows,) for labels", where=str(path), got=got or "nothing")
+        )
+    X, y = held["X"], held.get("y")
+    if X.dtype.kind not in "fiub":
+        raise DataError(sentence("X does not hold numbers", where=str(path), got=str(X.dtype)))
+    if y is None and needs_label:
+        raise DataError(sentence("the source has no labels", where=str(path), fix="np.savez(path, X=X, y=y)"))
+    if y is not None and y.ravel().shape != (len(X),):
+        raise DataError(sentence("X and y have other lengths", where=str(path), got=f"{X.shape} and {y.shape}"))
+    return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), None if y is None else y.ravel()
+
+
+def _same_columns(frames: list[pd.DataFrame], source: str, target: str) -> None:
+    only = [sorted(set(frames[i].columns) - set(frames[1 - i].columns)) for i in (0, 1)]
+    if only[0] or only[1]:
+        parts = [
+            f"{len(names)} in {of} alone ({', '.join(names[:5])})"
+            for names, of in zip(only, (source, target), strict=True)
+            if names
+        ]
+        raise DataError(
+            sentence(
+                "the two domains have other columns",
+                got="; ".join(parts),
+                fix="the same columns in both, or in Python headstart.adapters.KernelManifoldAlignment, which joins other columns",
+            )
+        )
+
+
+def _numbers(frames: list[pd.DataFrame], paths: tuple[str, str]) -> list[tuple[np.ndarray, list[str]]]:
+    """Both frames as numbers: text columns as 0/1 columns, one a value."""
+    parts: list[list[np.ndarray]] = [[], []]
+    names: list[str] = []
+    single = all((frame.dtypes == "float32").all() for frame in frames)
+    for column in frames[0].columns:
+        both = pd.concat([frame[column] for frame in frames], ignore_index=True)
+        for frame, path in zip(frames, paths, strict=True):
+            missing = int((frame[column].isna() | frame[column].astype(str).str.strip().isin(MISSING)).sum())
+            if missing:
+                raise DataError(
+                    sentence(
+                        "values are missing",
+                        where=f"{path}, column {column}",
+                        got=f"{missing} of {len(frame)} rows",
+                        fix="fill or drop them first, or leave the column out",
+                    )
+                )
+        values = pd.to_numeric(both, errors="coerce")
+        if values.notna().all():
+            columns, labels = values.to_numpy(dtype=np.float64)[:, None], [column]
+        else:
+            known = sorted(both.astype(str).unique())
+            if len(known) > 1000:
+                raise DataError(
+                    sentence("a text column has too many values", where=column, got=len(known), allowed="1,000")
+                )
+            columns = (both.astype(str).to_numpy()[:, None] == np.array(known)[None, :]).astype(np.float64)
+            labels = [f"{column}={value}" for value in known]
+        cut = len(frames[0])
+        parts[0].append(columns[:cut])
+        parts[1].append(columns[cut:])
+        names += labels
+    if not names:
+        raise DataError(sentence("there is no column beside the label", where=paths[0]))
+    found = [np.concatenate(part, axis=1).astype(np.float32 if single else np.float64) for part in parts]
+    for X, path in zip(found, paths, strict=True):
+        infinite = ~np.isfinite(X)
+        if infinite.any():
+            j = int(infinite.any(0).argmax())
+            raise DataError(
+                sentence("infinite values", where=f"{path}, column {names[j]}", got=int(infinite[:, j].sum()))
+            )
+    return [(X, names) for X in found]
+
+
+def _task(y: np.ndarray, task: str, where: str) -> str:
+    if task not in ("auto", "classification", "regression"):
+        raise RecipeError(sentence("unknown task", got=task, allowed=["auto", "classification", "regression"]))
+    values = pd.to_numeric(pd.Series(y), errors="coerce")
+    if task == "regression" and values.isna().any():
+        raise DataError(
+            sentence("labels of a regression have to be numbers", where=where, got=str(y[values.isna().to_numpy()][0]))
+        )
+    if task != "auto":
+        return task
+    numeric = bool(values.notna().all())
+    return "regression" if numeric and (values.nunique() > MANY or bool((values % 1 != 0).any())) else "classification"
+
+
+def _typed(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
+    if y is None:
+        return None
+    if task == "regression":
+        values = pd.to_numeric(pd.Series(y), errors="coerce").to_numpy(dtype=np.float64)
+        if np.isnan(values).any():
+            raise DataError(sentence("labels of a regression have to be numbers", where=where))
+        return values
+    numbers = pd.to_numeric(pd.Series(y), errors="coerce")
+    if numbers.notna().all() and (numbers % 1 == 0).all():  # 1 in one file and 1.0 in the other are one class
+        return numbers.astype(int).astype(str).to_numpy(dtype=object).astype(str)
+    return np.array([str(v) for v in y])
+
+
+def read_rows(path: Path, columns: list[str]) -> np.ndarray:
+    """Rows of a file with the columns that a model knows (n, d); ``column=value`` names are made from text columns.
+
+    Raises:
+        DataError: a column is missing, or a value.
+    """
+    frame, _ = _read(path, None, needs_label=False) if path.suffix.lower() == ".npz" else (_table(path), None)
+    out = np.empty((len(frame), len(columns)))
+    for j, name in enumerate(columns):
+        plain, _, value = name.partition("=")
+        if name in frame.columns:
+            values = pd.to_numeric(frame[name], errors="coerce")
+            if values.isna().any():
+                got = f"{int(values.isna().sum())} of {len(values)} rows"
+                raise DataError(sentence("values are missing or no numbers", where=f"{path}, column {name}", got=got))
+            out[:, j] = values
+        elif plain in frame.columns:
+            out[:, j] = frame[plain].astype(str) == value
+        else:
+            raise DataError(
+                sentence("a column is missing", where=str(path), got=name, allowed=list(frame.columns[:20]))
+            )
+    return out
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise DataError(sentence("there is nothing", where=str(path)))
+    return read_frame(path)

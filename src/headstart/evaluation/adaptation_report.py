@@ -1,0 +1,139 @@
+"""The report of an adaptation: one self-contained page, from the files of the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from headstart.evaluation.adaptation import DISTANCES
+from headstart.evaluation.charts import MARKERS, Dot, dots, scatter
+from headstart.evaluation.fonts import embedded_font
+from headstart.folder import read_json, write_text
+
+HEADLINES = {
+    "helped": "The adaptation helped",
+    "hurt": "The adaptation hurt",
+    "no_evidence": "No evidence that the adaptation helped",
+    "not_measured": "Not measured",
+}
+NAMES = {
+    "adapted": "adapted",
+    "source_only": "source only",
+    "target_only": "target only (its own labels, cross-validated)",
+}
+SIGNS = ("●", "■", "▲", "◆", "×", "+")
+
+
+def write_adaptation_report(run: Path, *, name: str) -> Path:
+    """Write ``report.html`` into a run folder of `adapt` from metrics.json, adaptation.json and recipe.yaml.
+
+    Raises:
+        RunError: one of them is missing.
+    """
+    m, extras = read_json(run / "metrics.json"), read_json(run / "adaptation.json")
+    recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
+    env = Environment(
+        loader=PackageLoader("headstart.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "cell": _cell,
+        "p_value": _p,
+        "count": lambda n: f"{n:,}",
+        "share": lambda v: "" if v is None else f"{v:.1%}",
+    }
+    page = env.get_template("adaptation.html.j2").render(
+        m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
+        scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
+        total_seconds=sum(m["seconds"].values()), env=read_json(run / "env.json"),
+    )  # fmt: skip
+    font = embedded_font(page)
+    if font:
+        page = page.replace("/*FONT*/", f'@font-face{{font-family:"Headstart CJK";src:url({font}) format("woff")}}')
+    write_text(run / "report.html", page)
+    return run / "report.html"
+
+
+def _cell(cell: dict[str, Any] | None, share: bool) -> str:
+    """``91.2 % [88.0, 94.1]``, or a plain number with its interval."""
+    if cell is None:
+        return ""
+    low, high = cell["ci95"] or (0.0, 0.0)
+    bare = not cell["ci95"]
+    if share:
+        return f"{cell['value']:.1%}" + ("" if bare else f" [{low * 100:.1f}, {high * 100:.1f}]")
+    return f"{cell['value']:.3f}" + ("" if bare else f" [{low:.3f}, {high:.3f}]")
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def _scores(m: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a model: its name and its scores."""
+    if not m["target"]:
+        return []
+    rows = [("adapted", m["target"]), *m["baselines"].items()]
+    return [{"name": NAMES[key], "key": key, "scores": scores} for key, scores in rows]
+
+
+def _chart(m: dict[str, Any]) -> Any:
+    if not m["target"] or m["task"] == "regression":
+        return None
+    rows = _scores(m)
+    found = []
+    for row in rows:
+        cell = row["scores"][m["metric"]]
+        kind = "model" if row["key"] == "adapted" else "other"
+        found.append(Dot(row["name"], cell["value"], cell["ci95"][0], cell["ci95"][1], kind))
+    return dots(found, label="Accuracy on the target")
+
+
+def _distances(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a distance: what it is, before, after."""
+    after = found.get("after", {})
+    return [
+        {"name": DISTANCES[key][0], "says": DISTANCES[key][1], "before": cell, "after": after.get(key)}
+        for key, cell in found["before"].items()
+    ]
+
+
+def _maps(extras: dict[str, Any]) -> list[dict[str, Any]]:
+    """Before and after, points by domain and class."""
+    classes = _shown(extras)
+    out = []
+    for key, title in (("before", "Before"), ("after", "After")):
+        flat = extras["maps"].get(key)
+        if flat is None:
+            continue
+        groups = []
+        for i, side in enumerate(("source", "target")):
+            labels = extras["classes"][side]
+            points = [tuple(p) for p in flat[side]]
+            if not classes or labels is None:
+                groups.append((side, 0, points))
+                continue
+            of = [labels[j] for j in flat["rows"][i]]
+            groups += [
+                (side, k, [p for p, c in zip(points, of, strict=True) if c == name]) for k, name in enumerate(classes)
+            ]
+        out.append(
+            {"title": title, "picture": scatter(groups, label=f"{title} adapting: both domains in two dimensions")}
+        )
+    return out
+
+
+def _shown(extras: dict[str, Any]) -> list[str]:
+    """Classes that have a marker of their own; none where there are more than markers."""
+    known = sorted(set(extras["classes"]["source"] or ()) | set(extras["classes"]["target"] or ()))
+    return known if len(known) <= len(MARKERS) else []
+
+
+def _signs(extras: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(zip(SIGNS, _shown(extras), strict=False))
