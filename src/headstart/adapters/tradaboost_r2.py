@@ -85,16 +85,16 @@ class TrAdaBoostR2(RegressorMixin, LabelledTarget):
         """Source weights times beta^e_i, with the beta under which the target weighs ``share``, by bisection."""
         off = np.abs(self._model().fit(rows, values, sample_weight=weight).predict(rows) - values)
         e = off[:n_s] / max(float(off.max()), 1e-300)
-        low, high = 0.0, 1.0
-        target = weight[n_s:].sum()
-        for _ in range(60):
-            beta = (low + high) / 2
-            if target / (target + (weight[:n_s] * beta**e).sum()) > share:
-                low = beta
-            else:
-                high = beta
+        target = float(weight[n_s:].sum())
+        low, high = 0.0, 1.0  # of -log beta; doubled until it is enough, or until the source has nothing left to lose
+        held = lambda t: target / (target + float((weight[:n_s] * np.exp(-t * e)).sum()))  # noqa: E731
+        while held(high) < share and high < 1e9:
+            high *= 2
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if held(middle) < share else (low, middle)
         out = weight.copy()
-        out[:n_s] *= ((low + high) / 2) ** e
+        out[:n_s] *= np.exp(-high * e)
         return out / out.sum()
 
     def _boost(

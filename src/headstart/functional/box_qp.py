@@ -79,8 +79,8 @@ def interior_point(K: np.ndarray, kappa: np.ndarray, top: float, low: float, hig
         if mu * count <= tol * 1e-2 * max(abs(objective), 1e-300) and np.abs(gradient).max() <= 1e-9 * scale:
             break
         ratio = [z / r for r, z in zip(room, dual, strict=True)]
-        matrix = K + np.diag(ratio[0] + ratio[1] + 1e-13 * np.abs(K).max()) + float(ratio[2][0] + ratio[3][0])
-        factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+        matrix = K + np.diag(ratio[0] + ratio[1] + 1e-13 * np.abs(K).max())
+        factor = cho_factor(matrix, overwrite_a=True, check_finite=False), float(ratio[2][0] + ratio[3][0])
         db, moved, dz = newton(factor, gradient, room, dual, [np.zeros_like(r) for r in room])
         a = reach(room, moved, 1.0), reach(dual, dz, 1.0)
         ahead = (
@@ -104,7 +104,11 @@ def newton(
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """The step of b, and those of the slacks and duals with it, towards slack * dual = ``target``."""
     pull = [(t - r * z) / r for t, r, z in zip(target, room, dual, strict=True)]
-    db = cho_solve(factor, -gradient + pull[0] - pull[1] + pull[2] - pull[3], check_finite=False)
+    inner, ones = factor
+    right = np.column_stack([-gradient + pull[0] - pull[1] + pull[2] - pull[3], np.ones_like(gradient)])
+    # the sum's bounds add ones * 1 1^T: by Sherman and Morrison, since near a bound it swamps the rest of the matrix
+    db, across = cho_solve(inner, right, check_finite=False).T
+    db = db - across * (ones * db.sum() / (1 + ones * across.sum()))
     moved = [db, -db, np.array([db.sum()]), np.array([-db.sum()])]
     return db, moved, [p - z / r * m for p, z, r, m in zip(pull, dual, room, moved, strict=True)]
 
