@@ -21,6 +21,12 @@ def findings(cells: Cells, done: list[Cell]) -> list[str]:
     few = by_method(cells, pairs, "target_labels", "source_only")
     lines = ["### What the figures say", "", *oracle(free, pairs)]
     lines += about(free, "target labels: none")
+    steep = [gain["value"] for (_, task), gain in free.get("sinkhorn", {}).items() if task == "regression"]
+    if steep and min(steep) < -1:
+        lines.append(
+            f"- `sinkhorn` at its default `reg` is not for regression (worst {min(steep):+.1f} R2): a source row becomes a mean "
+            "of many target rows, the moved source is far narrower than the target, and slopes learned on it are too steep."
+        )
     lines += choosing(cells, done, pairs)
     lines += about(few, "target labels: a few")
     for rival, what in (("pooled_few", "adding the labelled rows to the source"), ("target_few", "those rows alone")):

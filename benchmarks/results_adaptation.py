@@ -155,6 +155,8 @@ def main() -> None:
         args.cells.write_text("".join(json.dumps(cell) + "\n" for cell in done), encoding="utf-8")
     if not args.table_only:
         study(args, done)
+    order = [*list_methods(), "auto", *(f"auto:{name}" for name in SCORERS["classification"]), *NEEDS, *REFERENCES]
+    done.sort(key=lambda cell: order.index(cell["method"]))  # cells made again are last in the file
     old = args.out.read_text(encoding="utf-8") if args.out.exists() else ""
     if START not in old:
         old = old.rstrip("\n") + "\n\n" + START + END + "\n"
