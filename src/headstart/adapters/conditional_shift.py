@@ -141,8 +141,9 @@ class ConditionalWeights(ClassifierMixin, TwoDomains):
         self.estimator_ = clone(base).fit(Xs, truth)
         for _ in range(self.n_iter if Xt is not Xs else 0):
             said = self.estimator_.predict_proba(Xt)
-            self.target_prior_ = em_prior(said, prior)
-            said = adjust(said, self.target_prior_ / prior)
+            # from the second round on the model already speaks under the last estimate of the target's prior
+            before, self.target_prior_ = self.target_prior_, em_prior(said, self.target_prior_)
+            said = adjust(said, self.target_prior_ / np.maximum(before, 1e-12))
             rows = said.sum(0) ** 2 / np.maximum((said**2).sum(0), 1e-300) * (said.sum(0) > 1)
             self.trust_ = rows / (rows + self.prior_rows) if self.prior_rows else (rows > 0).astype(float)
             for c in range(k):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, clone
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -115,7 +114,7 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, TwoSided):
             embedding = coordinates.embed(self.directions_)
             if self.normalize:
                 embedding = unit_rows(embedding)
-            said = self._labeller().fit(embedding[:n_s], y).predict(embedding[n_s:])
+            said = self._labels(embedding[:n_s], y, embedding[n_s:])
             if pseudo is not None and (said == pseudo).all():
                 break
             pseudo = said
@@ -127,8 +126,10 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, TwoSided):
             self._fit_rows = rows
         self._source_embedding = embedding[:n_s]
 
-    def _labeller(self) -> Any:
-        return KNeighborsClassifier(1, algorithm="brute") if self.estimator is None else clone(self.estimator)
+    def _labels(self, source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
+        if self.estimator is not None:
+            return clone(self.estimator).fit(source, y).predict(target)
+        return y[nearest_rows(source, target)]
 
     def _target_side(self, X: np.ndarray) -> np.ndarray:
         rows = unit_rows(X) if self.normalize else X
@@ -145,6 +146,13 @@ class JointDistributionAdaptation(ClassNamePrefixFeaturesOutMixin, TwoSided):
         embedding = self._source_embedding
         del self._source_embedding
         return embedding
+
+
+def nearest_rows(X: np.ndarray, Z: np.ndarray, block: int = 2048) -> np.ndarray:
+    """For each row of Z (m, d) the index of the nearest row of X (n, d), the first of equals."""
+    half = np.einsum("ij,ij->i", X, X) / 2
+    parts = [(half - Z[i : i + block] @ X.T).argmin(1) for i in range(0, len(Z), block)]
+    return np.concatenate(parts)
 
 
 def unit_rows(X: np.ndarray) -> np.ndarray:

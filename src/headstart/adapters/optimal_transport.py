@@ -25,7 +25,8 @@ class OptimalTransport(OneToOneFeatureMixin, TwoSided):
     Args:
         method: ``"emd"`` (exact, default), ``"sinkhorn"`` (entropic), ``"class_lp"`` or ``"class_l1l2"`` (entropic, with a
             group penalty so that a target row receives mass of one class only; needs y).
-        reg: > 0, weight of the entropy, in units of the (normalised) cost. Default 0.05.
+        reg: > 0, weight of the entropy, in units of the (normalised) cost. Default 0.005; much
+            larger ones draw all rows together.
         reg_class: >= 0, weight of the group penalty. Default 0.1.
         cost_norm: divide squared distances by their ``"max"`` (default) or ``"median"``, or ``None``.
         max_iter, tol: of the solver. Defaults 1,000 (100 times as many for emd) and 1e-9 (class methods: POT's own).
@@ -39,7 +40,7 @@ class OptimalTransport(OneToOneFeatureMixin, TwoSided):
     def __init__(
         self,
         method: str = "emd",
-        reg: float = 0.05,
+        reg: float = 0.005,
         reg_class: float = 0.1,
         cost_norm: str | None = "max",
         max_iter: int = 1000,

@@ -13,10 +13,13 @@ from headstart.functional.label_shift import rlls, rlls_delta
 
 
 class RLLS(BBSE):
-    """As BBSE, held back towards w = 1 where few rows speak: safer where the classifier is weak or classes are rare.
+    """As BBSE, held back towards w = 1 where few rows speak.
+
+    Neither norm of its objective is squared, so the penalty acts on the directions in which the confusion matrix says little
+    against ``delta``; where the classifier tells all classes well, the result is BBSE's exactly.
 
     Args:
-        delta: >= 0, strength; ``"auto"`` (default) the paper's bound, which falls as 1 / sqrt(n_s).
+        delta: >= 0, strength; ``"auto"`` (default) the bound sqrt(log(2 C / 0.05) / n_s) / 2, which falls as 1 / sqrt(n_s).
         trust: the paper's gamma in [0, 1], how much of the shift is believed. Default 1.
         Others: as for :class:`BBSE`.
     """
@@ -45,8 +48,7 @@ class RLLS(BBSE):
                 sentence("RLLS cannot use this", got=got, allowed="delta 0 or more or 'auto', trust in [0, 1]")
             )
         k = held_out.shape[1]
-        # the bound holds up to a constant, which the authors' experiments set to 0.01
-        self.delta_ = 0.01 * rlls_delta(len(truth), k) if self.delta == "auto" else float(self.delta)
+        self.delta_ = rlls_delta(len(truth), k) if self.delta == "auto" else float(self.delta)
         return super()._weights(held_out, truth, posterior)
 
     def _solve(self, joint: np.ndarray, said: np.ndarray) -> np.ndarray:

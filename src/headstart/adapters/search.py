@@ -34,8 +34,8 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
     Args:
         candidates: names of ``headstart adapt --method`` (see :func:`list_methods`), or tuples (name, estimator) or
             (name, estimator, grid) with a scikit-learn parameter grid. Default: source_only, scaler, coral, sa, tca, jda, emd, kmm, bbse.
-        scorer: ``"infomax"`` (default), ``"iwv"``, ``"dev"``, ``"snd"``, ``"entropy"``, ``"reverse"``, or a scorer object. For
-            regression only ``iwv`` (its default there), ``dev`` and ``reverse`` are defined.
+        scorer: ``"reverse"`` (default: the one that chose best on 22 real pairs, docs/results.md), ``"iwv"``, ``"dev"``, ``"snd"``,
+            ``"entropy"``, ``"infomax"``, or a scorer object. For regression only ``reverse``, ``iwv`` and ``dev`` are defined.
         task: ``"classification"`` (default) or ``"regression"``; of candidates given by name.
         cv: folds of the source for criteria about held-out rows. Default 3.
         refit: fit the best on all rows. Default True.
@@ -91,7 +91,7 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
             )
         X, y = indexable(X, y)
         y = np.asarray(y)
-        scorer = scorer_by_name(self.scorer or ("iwv" if self.task == "regression" else "infomax"))
+        scorer = scorer_by_name(self.scorer or "reverse")
         folds = self._folds(X, y) if getattr(scorer, "held_out", True) else None
         rows: dict[str, list[Any]] = {
             name: [] for name in ("method", "params", "mean_test_score", "std_test_score", "fit_seconds", "error")

@@ -229,7 +229,7 @@ class MultiSourceTransport(SeveralSources):
         self,
         estimator: Any = None,
         method: str = "emd",
-        reg: float = 0.05,
+        reg: float = 0.005,
         temperature: float = 0.25,
         max_rows: int = 2000,
         random_state: int | None = 0,

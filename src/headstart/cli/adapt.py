@@ -29,7 +29,7 @@ def adapt(
     method: str = typer.Option("auto", "--method", "-m", help="A method from the list above, or auto: chosen without target labels."),
     select: str = typer.Option(
         None, "--select", show_default=False,
-        help="What auto goes by: infomax, iwv, dev, snd, entropy or reverse [infomax; iwv for values].",
+        help="What auto goes by: reverse, iwv, dev, snd, entropy or infomax [reverse].",
     ),
     target_labels: int = typer.Option(
         0, "--target-labels", min=0, help="Labelled target rows a class (in all, for values) that the method may learn from."

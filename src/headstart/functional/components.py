@@ -61,11 +61,7 @@ class Dense:
 
     def leading(self, root: LowRankRoot, k: int, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         inner = root.apply(root.apply(self.scatter).T)
-        low = max(0, self.width - k)
-        if k * 4 < self.width:
-            values, vectors = eigh((inner + inner.T) / 2, subset_by_index=[low, self.width - 1], check_finite=False)
-        else:
-            values, vectors = eigh((inner + inner.T) / 2, driver="evd", check_finite=False)
+        values, vectors = eigh((inner + inner.T) / 2, driver="evd", overwrite_a=True, check_finite=False)
         return values[::-1][:k], vectors[:, ::-1][:, :k]
 
 
@@ -93,13 +89,18 @@ class SymmetricKernel:
         X = X.astype(dtype, copy=False)
         if n <= 3 * strip:
             self.strips.append((0, n, kernel_matrix(kernel, X, gamma=gamma)))
-            return
-        for a in range(0, n, strip):
-            b = min(n, a + strip)
-            self.strips.append((a, b, kernel_matrix(kernel, X[a:b], X[:b], gamma)))
+        else:
+            for a in range(0, n, strip):
+                b = min(n, a + strip)
+                self.strips.append((a, b, kernel_matrix(kernel, X[a:b], X[:b], gamma)))
+        # H (K - c 1 1^T) = H K and (K - c 1 1^T) e = K e for every e of sum 0: a wide kernel is near the constant c, and would
+        # drown the digits in which rows differ
+        self.shift = float(self.strips[0][2].mean(dtype=np.float64))
+        for _, _, K in self.strips:
+            K -= dtype(self.shift)
 
     def times(self, V: np.ndarray) -> np.ndarray:
-        """K V, (n, b)."""
+        """(K - c) V, (n, b)."""
         if len(self.strips) == 1:
             K = self.strips[0][2]
             return (K @ V.astype(K.dtype, copy=False)).astype(np.float64, copy=False)
@@ -111,7 +112,11 @@ class SymmetricKernel:
                 out[:a] += K[:, :a].T @ v[a:]
         return out
 
-    adjoint = embed = times
+    adjoint = times  # of MMD vectors, which have sum 0
+
+    def embed(self, A: np.ndarray) -> np.ndarray:
+        """K A with the true kernel matrix."""
+        return self.times(A) + self.shift * A.sum(0)
 
     def leading(self, root: LowRankRoot, k: int, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         def apply(V: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ def largest(
     start: np.ndarray | None = None,
     tol: float = 1e-10,
     max_restarts: int = 40,
+    dense: int = DENSE,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k largest eigenvalues (falling) and orthonormal eigenvectors (n, k) of a symmetric positive semi-definite operator.
@@ -32,8 +33,9 @@ def largest(
         apply: (n, b) -> (n, b), A times a block of vectors.
         start: (n, b): a guess of the space, for example the solution of a problem nearby.
         tol: residual, relative to the largest eigenvalue.
+        dense: size up to which a full decomposition is made instead.
     """
-    if n <= max(DENSE, 3 * k):
+    if n <= max(dense, 3 * k):
         values, vectors = eigh(apply(np.eye(n)), driver="evd", check_finite=False)
         return values[::-1][:k], vectors[:, ::-1][:, :k]
     block = max(8, min(32, k // 3 + 4))

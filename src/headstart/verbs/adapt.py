@@ -43,8 +43,7 @@ def adapt(
             The target may be without labels: then nothing can be measured, and the report says so.
         method: one of :func:`headstart.adapters.list_methods`, or ``"auto"`` (default): the candidates of
             :class:`headstart.adapters.AdaptationSearchCV`, chosen without target labels.
-        select: criterion of ``"auto"``: ``infomax`` (default), ``iwv`` (default for regression), ``dev``, ``snd``, ``entropy``,
-            ``reverse``.
+        select: criterion of ``"auto"``: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``, ``infomax``.
         target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few; the rest
             is for the evaluation.
         classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``; for regression ridge regression, whatever it says.
