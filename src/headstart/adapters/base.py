@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.errors import ArrayError, sentence
+from headstart.functional.blocks import row_blocks
 
 FLOATS = [np.float64, np.float32]
 
@@ -146,7 +147,7 @@ def finite(X: np.ndarray, where: str, names: Any = None) -> None:
         ArrayError: any value of X (n, d) is not finite.
     """
     # the sum of a row is finite unless the row holds something that is not (or overflows: looked at again below)
-    if np.isfinite(X.sum(dtype=np.float64)):
+    if all(np.isfinite(block.sum(dtype=np.float64)) for _, block in row_blocks(X)):
         return
     bad = ~np.isfinite(X)
     if not bad.any():

@@ -8,7 +8,15 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from headstart.adapters.base import TwoSided, components_wanted
 from headstart.errors import RecipeError, sentence
-from headstart.functional.components import SymmetricKernel, linear_kernel, mmd_vector, solve_components
+from headstart.functional.blocks import row_blocks
+from headstart.functional.components import (
+    Dense,
+    LinearMoments,
+    SymmetricKernel,
+    linear_kernel,
+    mmd_vector,
+    solve_components,
+)
 from headstart.functional.kernels import Kernel, kernel_matrix
 
 FLOAT64_ROWS = 12000  # rows up to which a kernel matrix is stored in double precision (half of it: 0.6 GB)
@@ -49,30 +57,45 @@ class TransferComponentAnalysis(ClassNamePrefixFeaturesOutMixin, TwoSided):
         n, e = len(Xs) + len(Xt), mmd_vector(len(Xs), len(Xt))[:, None]
         most = min(n, Xs.shape[1]) if self.kernel == "linear" else n
         k = min(20, most) if self.n_components is None else components_wanted(self.n_components, most)
-        rows = np.concatenate([Xs, Xt])
         if self.kernel == "linear":
-            reduced, back = linear_kernel(rows)
-            a, self.eigenvalues_, _ = solve_components(reduced, e, self.mu, min(k, reduced.width))
+            if n >= Xs.shape[1]:
+                moments = LinearMoments(Xs, Xt)
+                a, back = self._solve(moments, e, k), moments.back
+            else:
+                reduced, back = linear_kernel(np.concatenate([Xs, Xt]))
+                a = self._solve(reduced, e, k)
             self.directions_ = back @ a
-            embedding = rows @ self.directions_
+            self.mmd_ = float((((mean_of(Xs) - mean_of(Xt)) @ self.directions_) ** 2).sum())
         else:
+            rows = np.concatenate([Xs, Xt])
             dtype = np.float64 if n <= FLOAT64_ROWS and rows.dtype == np.float64 else np.float32
             coordinates = SymmetricKernel(self.kernel, rows, self.gamma, dtype)
-            self.directions_, self.eigenvalues_, _ = solve_components(coordinates, e, self.mu, k)
+            self.directions_ = self._solve(coordinates, e, k)
             self._fit_rows = rows
             embedding = coordinates.embed(self.directions_)
+            self._source_embedding = embedding[: len(Xs)]
+            self.mmd_ = float(((e.T @ embedding) ** 2).sum())
         self._n_features_out = self.directions_.shape[1]
-        self.mmd_ = float(((e.T @ embedding) ** 2).sum())
-        self._source_embedding = embedding[: len(Xs)]
+
+    def _solve(self, coordinates: Dense | SymmetricKernel, e: np.ndarray, k: int) -> np.ndarray:
+        directions, self.eigenvalues_, _ = solve_components(coordinates, e, self.mu, min(k, coordinates.width))
+        return directions
 
     def _target_side(self, X: np.ndarray) -> np.ndarray:
         if self.kernel == "linear":
-            return X @ self.directions_
+            return X @ self.directions_.astype(X.dtype, copy=False)
         return kernel_matrix(self.kernel, X, self._fit_rows.astype(X.dtype, copy=False), self.gamma) @ self.directions_
 
     _source_side = _target_side
 
     def _fitted_source_side(self, X: np.ndarray) -> np.ndarray:
+        if self.kernel == "linear":
+            return X @ self.directions_.astype(X.dtype, copy=False)
         embedding = self._source_embedding
         del self._source_embedding  # needed just here: pickles stay small
         return embedding
+
+
+def mean_of(X: np.ndarray) -> np.ndarray:
+    """The mean row (d,), from blocks of rows."""
+    return np.asarray(sum(block.sum(0, dtype=np.float64) for _, block in row_blocks(X))) / len(X)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from headstart.functional.blocks import row_blocks
 from headstart.functional.covariance import signed, thin_svd
 from headstart.functional.eigen import largest
 from headstart.functional.kernels import Kernel, kernel_matrix
@@ -63,6 +64,36 @@ class Dense:
         inner = root.apply(root.apply(self.scatter).T)
         values, vectors = eigh((inner + inner.T) / 2, driver="evd", overwrite_a=True, check_finite=False)
         return values[::-1][:k], vectors[:, ::-1][:, :k]
+
+
+class LinearMoments(Dense):
+    """The linear kernel's problem from second moments alone, for domains that are read in blocks of rows; d x d memory.
+
+    As in :func:`linear_kernel`, G = X V diag(s) with X^T X = V diag(s^2) V^T; its scatter and its mean difference follow from
+    X^T X and the two means.
+    """
+
+    def __init__(self, Xs: np.ndarray, Xt: np.ndarray) -> None:
+        d = Xs.shape[1]
+        gram, sums = np.zeros((d, d)), []
+        for X in (Xs, Xt):
+            total = np.zeros(d)
+            for _, block in row_blocks(X):
+                gram += block.T @ block
+                total += block.sum(0, dtype=np.float64)
+            sums.append(total)
+        n = len(Xs) + len(Xt)
+        mean = (sums[0] + sums[1]) / n
+        values, vectors = eigh(gram, driver="evd", check_finite=False)
+        keep = values > max(values[-1], 1e-300) * (1e-13 if Xs.dtype == np.float64 else 1e-7)
+        self.back = vectors[:, keep] * np.sqrt(values[keep])
+        self.width = self.back.shape[1]
+        self.scatter = self.back.T @ (gram - n * np.outer(mean, mean)) @ self.back
+        self.difference = self.back.T @ (sums[0] / len(Xs) - sums[1] / len(Xt))
+
+    def adjoint(self, E: np.ndarray) -> np.ndarray:
+        """G^T e of the one MMD vector of the two whole domains; E itself is not needed."""
+        return self.difference[:, None]
 
 
 def linear_kernel(rows: np.ndarray) -> tuple[Dense, np.ndarray]:
