@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from headstart import adapters
 from headstart.adapters.scorers import TargetScorer
+from headstart.errors import ArrayError
 
 NOT_ESTIMATORS_OF_ROWS = {
     "AdaptationPipeline": "built from steps",
@@ -157,6 +158,52 @@ def test_grid_search_with_metadata_routing_over_a_pipeline():
     assert set(search.cv_results_["param_coral__reg"]) == {0.01, 1.0}
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert (search.predict(Xt) == yt).mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    "model, grid",
+    [
+        (adapters.ReweightedClassifier(reweighter=adapters.KMM()), {"reweighter__gamma": [0.1, 1.0]}),
+        (adapters.BBSE(n_boot=0), {"refit": [False, True]}),
+        (adapters.MEDA(n_components=3), {"lam": [1.0, 10.0]}),
+    ],
+)
+def test_grid_search_gives_the_target_to_classifiers(model, grid):
+    Xs, ys, Xt, yt = two_domains()
+    with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
+        warnings.simplefilter("error", adapters.AdaptationWarning)  # no fold is fitted without its target
+        search = GridSearchCV(model, grid, cv=2).fit(Xs, ys, X_target=Xt)
+    assert (search.predict(Xt) == yt).mean() > 0.6
+
+
+@pytest.mark.parametrize("kind", [k for k in ESTIMATORS if is_classifier(made(k))], ids=lambda k: k.__name__)
+def test_one_class_and_other_widths_are_said(kind):
+    Xs, ys, Xt, yt = two_domains()
+    with pytest.raises(ValueError, match=r"one class|class"):
+        fitted(kind, Xs, np.zeros_like(ys), Xt, np.zeros_like(yt))
+    if kind.__name__ != "SourceOnly":
+        with pytest.raises(ArrayError, match="other widths"):
+            fitted(kind, Xs, ys, Xt[:, :4], yt)
+        with pytest.raises(ArrayError, match="the target has no rows"):
+            fitted(kind, Xs, ys, Xt[:0], yt[:0])
+        bad = Xt.copy()
+        bad[2, 1] = np.inf
+        with pytest.raises(ArrayError, match=r"1 infinity in X_target, columns 1 \(1\)"):
+            fitted(kind, Xs, ys, bad, yt)
+
+
+def test_a_class_that_the_source_lacks_is_no_obstacle():
+    Xs, ys, Xt, yt = two_domains()
+    yt = yt.copy()
+    yt[:6] = 7
+    for kind in (
+        adapters.TrAdaBoost,
+        adapters.FeatureAugmentation,
+        adapters.SourceRegularizedLogistic,
+        adapters.SourceStacking,
+    ):
+        model = fitted(kind, Xs, ys, Xt, yt)
+        assert 7 in model.classes_
 
 
 @pytest.mark.parametrize("kind", [k for k in ESTIMATORS if is_classifier(made(k))], ids=lambda k: k.__name__)
