@@ -232,6 +232,9 @@ def flat_map(Xs: np.ndarray, Xt: np.ndarray, seed: int) -> dict[str, Any]:
     flat = PCA(min(2, *rows.shape), svd_solver="full").fit_transform(rows)
     if flat.shape[1] == 1:
         flat = np.column_stack([flat, np.zeros(len(flat))])
+    # one far row would leave the rest a speck: rows beyond the outer half percent are drawn at the edge
+    low, high = np.percentile(flat, [0.5, 99.5], axis=0)
+    flat = np.clip(flat, low - 0.1 * (high - low), high + 0.1 * (high - low))
     cut = len(use[0])
     return {
         "source": flat[:cut].round(4).tolist(),
