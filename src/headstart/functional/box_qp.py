@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def lowest_vertex(g: np.ndarray, top: float, low: float, high: float) -> float:
 
 
 def solve_box_qp(K: np.ndarray, kappa: np.ndarray, top: float, low: float, high: float, tol: float = 1e-6) -> Solution:
-    """By an interior point method up to 1,500 rows, where a factorisation is cheap; by an accelerated projected gradient beyond.
+    """By an interior point method up to 1,500 rows, where a factorisation is cheap. Beyond, the same method solves the problem of a
+    Nyström approximation (400 columns, diagonal exact), and an accelerated projected gradient goes on from there with K itself.
 
     Args:
         K: (n, n), float32 or float64.
@@ -55,11 +57,55 @@ def solve_box_qp(K: np.ndarray, kappa: np.ndarray, top: float, low: float, high:
             still gains (gradient).
     """
     if len(kappa) <= 1500:
-        return interior_point(K.astype(np.float64, copy=False), kappa, top, low, high, tol)
-    return accelerated(K, kappa, top, low, high, tol)
+        return interior_point(Dense(K.astype(np.float64, copy=False)), kappa, top, low, high, tol)
+    near = interior_point(nystroem(K), kappa, top, low, high, 1e-4)
+    return accelerated(K, kappa, top, low, high, tol, near.b)
 
 
-def interior_point(K: np.ndarray, kappa: np.ndarray, top: float, low: float, high: float, tol: float) -> Solution:
+class Dense:
+    """K as it is."""
+
+    def __init__(self, K: np.ndarray) -> None:
+        self.K, self.size = K, float(np.abs(K).max())
+
+    def times(self, b: np.ndarray) -> np.ndarray:
+        return self.K @ b
+
+    def inverse(self, diagonal: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Solves with K + diag(diagonal)."""
+        factor = cho_factor(self.K + np.diag(diagonal), overwrite_a=True, check_finite=False)
+        return lambda right: cho_solve(factor, right, check_finite=False)
+
+
+class LowRank:
+    """Z Z^T + diag(rest), Z (n, r): a step costs n r^2."""
+
+    def __init__(self, Z: np.ndarray, rest: np.ndarray) -> None:
+        self.Z, self.rest, self.size = Z, rest, float(rest.max() + (Z**2).sum(1).max())
+
+    def times(self, b: np.ndarray) -> np.ndarray:
+        return self.Z @ (self.Z.T @ b) + self.rest * b
+
+    def inverse(self, diagonal: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Solves with Z Z^T + diag(rest + diagonal), by Woodbury's identity."""
+        d = (self.rest + diagonal)[:, None]
+        scaled = self.Z / d
+        inner = self.Z.T @ scaled
+        inner[np.diag_indices_from(inner)] += 1
+        factor = cho_factor(inner, overwrite_a=True, check_finite=False)
+        return lambda right: right / d - scaled @ cho_solve(factor, scaled.T @ right, check_finite=False)
+
+
+def nystroem(K: np.ndarray, columns: int = 400) -> LowRank:
+    """K by some of its columns (C. Williams, M. Seeger 2001), with its own diagonal."""
+    use = np.sort(np.random.default_rng(0).choice(len(K), min(columns, len(K)), replace=False))
+    C = K[:, use].astype(np.float64)
+    W = C[use] + 1e-8 * np.trace(C[use]) / len(use) * np.eye(len(use))
+    Z = solve_triangular(np.linalg.cholesky(W), C.T, lower=True, check_finite=False).T
+    return LowRank(Z, np.maximum(np.diag(K).astype(np.float64) - (Z**2).sum(1), 1e-10))
+
+
+def interior_point(K: Dense | LowRank, kappa: np.ndarray, top: float, low: float, high: float, tol: float) -> Solution:
     """Mehrotra's primal-dual method (1992); the sum's bounds are two more inequalities."""
     n = len(kappa)
     slack = 1e-9 * max(n, high)
@@ -68,10 +114,10 @@ def interior_point(K: np.ndarray, kappa: np.ndarray, top: float, low: float, hig
     b = np.full(n, middle)
     total = b.sum()
     room = [b.copy(), top - b, np.array([total - low]), np.array([high - total])]
-    scale = max(1.0, float(np.abs(K @ b - kappa).max()))
+    scale = max(1.0, float(np.abs(K.times(b) - kappa).max()))
     dual = [np.full(len(r), scale) for r in room]
     for steps in range(1, 101):  # noqa: B007
-        Kb = K @ b
+        Kb = K.times(b)
         gradient = Kb - kappa - dual[0] + dual[1] - dual[2] + dual[3]
         count = 2 * n + 2
         mu = sum(float(r @ z) for r, z in zip(room, dual, strict=True)) / count
@@ -79,8 +125,7 @@ def interior_point(K: np.ndarray, kappa: np.ndarray, top: float, low: float, hig
         if mu * count <= tol * 1e-2 * max(abs(objective), 1e-300) and np.abs(gradient).max() <= 1e-9 * scale:
             break
         ratio = [z / r for r, z in zip(room, dual, strict=True)]
-        matrix = K + np.diag(ratio[0] + ratio[1] + 1e-13 * np.abs(K).max())
-        factor = cho_factor(matrix, overwrite_a=True, check_finite=False), float(ratio[2][0] + ratio[3][0])
+        factor = K.inverse(ratio[0] + ratio[1] + 1e-13 * K.size), float(ratio[2][0] + ratio[3][0])
         db, moved, dz = newton(factor, gradient, room, dual, [np.zeros_like(r) for r in room])
         a = reach(room, moved, 1.0), reach(dual, dz, 1.0)
         ahead = (
@@ -94,7 +139,7 @@ def interior_point(K: np.ndarray, kappa: np.ndarray, top: float, low: float, hig
         room = [r + a[0] * m for r, m in zip(room, moved, strict=True)]
         dual = [z + a[1] * d for z, d in zip(dual, dz, strict=True)]
     b = project(np.where(room[0] < dual[0] * 1e-6, 0.0, b), top, low + slack, high - slack)
-    Kb = K @ b
+    Kb = K.times(b)
     g = Kb - kappa
     return Solution(b, float(b @ (Kb / 2 - kappa)), float(g @ b) - lowest_vertex(g, top, low, high), steps)
 
@@ -107,7 +152,7 @@ def newton(
     inner, ones = factor
     right = np.column_stack([-gradient + pull[0] - pull[1] + pull[2] - pull[3], np.ones_like(gradient)])
     # the sum's bounds add ones * 1 1^T: by Sherman and Morrison, since near a bound it swamps the rest of the matrix
-    db, across = cho_solve(inner, right, check_finite=False).T
+    db, across = inner(right).T
     db = db - across * (ones * db.sum() / (1 + ones * across.sum()))
     moved = [db, -db, np.array([db.sum()]), np.array([-db.sum()])]
     return db, moved, [p - z / r * m for p, z, r, m in zip(pull, dual, room, moved, strict=True)]
@@ -120,7 +165,14 @@ def reach(values: list[np.ndarray], moved: list[np.ndarray], share: float) -> fl
 
 
 def accelerated(
-    K: np.ndarray, kappa: np.ndarray, top: float, low: float, high: float, tol: float, max_products: int = 2000
+    K: np.ndarray,
+    kappa: np.ndarray,
+    top: float,
+    low: float,
+    high: float,
+    tol: float,
+    start: np.ndarray | None = None,
+    max_products: int = 2000,
 ) -> Solution:
     """Nesterov's projected gradient with restarts (O'Donoghue and Candes 2015), at a fixed sum; the sum by exact line search.
 
@@ -142,7 +194,7 @@ def accelerated(
         v = times(v)
         bound = float(np.linalg.norm(v - v.mean()))
     bound *= 1.05
-    b = project(np.ones(n), top, low, high)
+    b = project(np.ones(n) if start is None else start, top, low, high)
     Kb = times(b)
     value = checked = float(b @ (Kb / 2 - kappa))
     y, Ky, t, since = b, Kb, 1.0, 0
