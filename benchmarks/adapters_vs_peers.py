@@ -64,7 +64,7 @@ OURS = {
     "KMM": ("from headstart.adapters import KMM", "m = KMM().fit(Xs, X_target=Xt); out = m.weights_"),
     "KLIEP": ("from headstart.adapters import KLIEP", "m = KLIEP(gamma=0.05).fit(Xs, X_target=Xt); out = m.weights_"),
     "Sinkhorn": ("from headstart.adapters import OptimalTransport as O", "m = O('sinkhorn', reg=0.05, max_iter=1000); out = m.fit_transform(Xs, X_target=Xt)"),
-    "EMD": ("from headstart.adapters import OptimalTransport as O", "m = O('emd'); out = m.fit_transform(Xs, X_target=Xt)"),
+    "EMD": ("import ot\nfrom headstart.adapters import OptimalTransport as O", "m = O('emd'); out = m.fit_transform(Xs, X_target=Xt)"),
     "CORAL": ("from headstart.adapters import CORAL", "m = CORAL(reg=1e-3); out = m.fit_transform(Xs, X_target=Xt)"),
     "SA": ("from headstart.adapters import SubspaceAlignment as S", "m = S(100); out = m.fit_transform(Xs, X_target=Xt); m.transform(Xt)"),
     "GFK": ("from headstart.adapters import GeodesicFlowKernel as G", "m = G(100); out = m.fit_transform(Xs, X_target=Xt); m.transform(Xt)"),

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from headstart.adapters.base import TwoSided, components_wanted
+from headstart.adapters.subspace_alignment import centred_product
 from headstart.errors import RecipeError, sentence
 from headstart.functional.covariance import spectrum
 
@@ -37,7 +38,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TwoSided):
 
     def _learn(self, Xs: np.ndarray, y: np.ndarray | None, Xt: np.ndarray) -> None:
         most = min(len(Xs), len(Xt), Xs.shape[1])
-        source, target = spectrum(Xs), spectrum(Xt)
+        source, target = spectrum(Xs, self.n_components), spectrum(Xt, self.n_components)
         found = min(source.axes.shape[1], target.axes.shape[1])
         if found == 0:
             raise RecipeError(sentence("GFK needs variance in both domains", got="a domain whose rows are all equal"))
@@ -53,7 +54,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TwoSided):
         self.angles_, self.basis_, self.root_ = flow(source.axes[:, :k], target.axes[:, :k])
 
     def _map(self, X: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        return (X - mean.astype(X.dtype)) @ (self.basis_ @ self.root_).astype(X.dtype)
+        return centred_product(X, mean, self.basis_ @ self.root_)
 
     def _source_side(self, X: np.ndarray) -> np.ndarray:
         return self._map(X, self.source_mean_)

@@ -27,17 +27,27 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, TwoSided):
     def _learn(self, Xs: np.ndarray, y: np.ndarray | None, Xt: np.ndarray) -> None:
         most = min(len(Xs), len(Xt), Xs.shape[1])
         k = components_wanted(self.n_components, most, why="rows of either domain, or columns")
-        source, target = spectrum(Xs), spectrum(Xt)
+        source, target = spectrum(Xs, k), spectrum(Xt, k)
         k = self._n_features_out = max(1, min(k, source.axes.shape[1], target.axes.shape[1]))
         self.source_mean_, self.target_mean_ = source.mean, target.mean
         self.source_axes_, self.target_axes_ = axes(source.axes, k), axes(target.axes, k)
         self.alignment_ = self.source_axes_.T @ self.target_axes_
 
     def _source_side(self, X: np.ndarray) -> np.ndarray:
-        return (X - self.source_mean_.astype(X.dtype)) @ (self.source_axes_ @ self.alignment_).astype(X.dtype)
+        return centred_product(X, self.source_mean_, self.source_axes_ @ self.alignment_)
 
     def _target_side(self, X: np.ndarray) -> np.ndarray:
-        return (X - self.target_mean_.astype(X.dtype)) @ self.target_axes_.astype(X.dtype)
+        return centred_product(X, self.target_mean_, self.target_axes_)
+
+
+def centred_product(X: np.ndarray, mean: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """(X - mean) A for X (n, d), A (d, k); the centred rows are made in blocks, so that no digit is lost and no copy is whole."""
+    out = np.empty((len(X), A.shape[1]), X.dtype)
+    small, middle = A.astype(X.dtype, copy=False), mean.astype(X.dtype, copy=False)
+    for start in range(0, len(X), 1024):
+        part = slice(start, start + 1024)
+        np.matmul(X[part] - middle, small, out=out[part])
+    return out
 
 
 def axes(found: np.ndarray, k: int) -> np.ndarray:

@@ -47,21 +47,28 @@ def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _, block in row_blocks(X):
         if origin is None:
             origin = block.mean(0, dtype=np.float64).astype(X.dtype)
-        rows = block - origin
-        total += rows.sum(0, dtype=np.float64)
-        gram += rows.T @ rows
+        for start in range(0, len(block), 4096):  # small enough for the centred copy to stay in the cache
+            rows = block[start : start + 4096] - origin
+            total += rows.sum(0, dtype=np.float64)
+            gram += rows.T @ rows
     assert origin is not None
     shift = total / n
     gram -= n * np.outer(shift, shift)
     return origin + shift, gram / max(1, n - 1)
 
 
-def spectrum(X: np.ndarray) -> Spectrum:
-    """The spectral form of the covariance of X (n, d): by the d x d covariance, or the n x n Gram matrix where n < d."""
+def spectrum(X: np.ndarray, k: int | None = None) -> Spectrum:
+    """The spectral form of the covariance of X (n, d): by the d x d covariance, or the n x n Gram matrix where n < d.
+
+    With ``k`` the k largest variances alone are worked out (which is all that a subspace needs).
+    """
     n, d = X.shape
     if n >= d:
         mean, covariance = moments(X)
-        values, axes = eigh(covariance, driver="evd", overwrite_a=True, check_finite=False)
+        if k is not None and 4 * k < d:
+            values, axes = eigh(covariance, subset_by_index=[d - k, d - 1], overwrite_a=True, check_finite=False)
+        else:
+            values, axes = eigh(covariance, driver="evd", overwrite_a=True, check_finite=False)
     else:
         mean = X.mean(0, dtype=np.float64)
         rows = X - mean
