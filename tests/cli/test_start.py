@@ -14,7 +14,20 @@ from headstart.cli import common, progress
 from headstart.cli.main import app, kebab
 from headstart.cli.main import run as command
 
-VERBS = ["demo", "inspect", "sources", "rank", "fit", "adapt", "pretrain", "predict", "evaluate", "compare", "report", "doctor"]
+VERBS = [
+    "demo",
+    "inspect",
+    "sources",
+    "rank",
+    "fit",
+    "adapt",
+    "pretrain",
+    "predict",
+    "evaluate",
+    "compare",
+    "report",
+    "doctor",
+]
 KEPT = Path(__file__).parent / "options.json"
 
 
