@@ -38,7 +38,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TwoSided):
 
     def _learn(self, Xs: np.ndarray, y: np.ndarray | None, Xt: np.ndarray) -> None:
         most = min(len(Xs), len(Xt), Xs.shape[1])
-        source, target = spectrum(Xs, self.n_components), spectrum(Xt, self.n_components)
+        source, target = spectrum(Xs), spectrum(Xt)
         found = min(source.axes.shape[1], target.axes.shape[1])
         if found == 0:
             raise RecipeError(sentence("GFK needs variance in both domains", got="a domain whose rows are all equal"))

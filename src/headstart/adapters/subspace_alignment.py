@@ -27,7 +27,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, TwoSided):
     def _learn(self, Xs: np.ndarray, y: np.ndarray | None, Xt: np.ndarray) -> None:
         most = min(len(Xs), len(Xt), Xs.shape[1])
         k = components_wanted(self.n_components, most, why="rows of either domain, or columns")
-        source, target = spectrum(Xs, k), spectrum(Xt, k)
+        source, target = spectrum(Xs), spectrum(Xt)
         k = self._n_features_out = max(1, min(k, source.axes.shape[1], target.axes.shape[1]))
         self.source_mean_, self.target_mean_ = source.mean, target.mean
         self.source_axes_, self.target_axes_ = axes(source.axes, k), axes(target.axes, k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class LowRank:
         scaled = self.Z / d
         inner = self.Z.T @ scaled
         inner[np.diag_indices_from(inner)] += 1
-        factor = cho_factor(inner, overwrite_a=True, check_finite=False)
-        return lambda right: right / d - scaled @ cho_solve(factor, scaled.T @ right, check_finite=False)
+        back = np.linalg.inv(inner)
+        return lambda right: right / d - scaled @ (back @ (scaled.T @ right))
 
 
 def nystroem(K: np.ndarray, columns: int = 400) -> LowRank:
@@ -101,7 +101,8 @@ def nystroem(K: np.ndarray, columns: int = 400) -> LowRank:
     use = np.sort(np.random.default_rng(0).choice(len(K), min(columns, len(K)), replace=False))
     C = K[:, use].astype(np.float64)
     W = C[use] + 1e-8 * np.trace(C[use]) / len(use) * np.eye(len(use))
-    Z = solve_triangular(np.linalg.cholesky(W), C.T, lower=True, check_finite=False).T
+    values, vectors = np.linalg.eigh(W)
+    Z = C @ (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1])))
     return LowRank(Z, np.maximum(np.diag(K).astype(np.float64) - (Z**2).sum(1), 1e-10))
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
 from headstart.functional.blocks import row_blocks
 from headstart.functional.covariance import signed, thin_svd
@@ -62,7 +61,7 @@ class Dense:
 
     def leading(self, root: LowRankRoot, k: int, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         inner = root.apply(root.apply(self.scatter).T)
-        values, vectors = eigh((inner + inner.T) / 2, driver="evd", overwrite_a=True, check_finite=False)
+        values, vectors = np.linalg.eigh((inner + inner.T) / 2)
         return values[::-1][:k], vectors[:, ::-1][:, :k]
 
 
@@ -84,7 +83,7 @@ class LinearMoments(Dense):
             sums.append(total)
         n = len(Xs) + len(Xt)
         mean = (sums[0] + sums[1]) / n
-        values, vectors = eigh(gram, driver="evd", check_finite=False)
+        values, vectors = np.linalg.eigh(gram)
         keep = values > max(values[-1], 1e-300) * (1e-13 if Xs.dtype == np.float64 else 1e-7)
         self.back = vectors[:, keep] * np.sqrt(values[keep])
         self.width = self.back.shape[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
 from headstart.functional.blocks import row_blocks
 
@@ -57,22 +56,20 @@ def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return origin + shift, gram / max(1, n - 1)
 
 
-def spectrum(X: np.ndarray, k: int | None = None) -> Spectrum:
+def spectrum(X: np.ndarray) -> Spectrum:
     """The spectral form of the covariance of X (n, d): by the d x d covariance, or the n x n Gram matrix where n < d.
 
-    With ``k`` the k largest variances alone are worked out (which is all that a subspace needs).
+    By numpy's LAPACK, not scipy's: each comes with threads of its own, and those of the one spin for a while after a product
+    and take the cores from the other (half the speed, measured on two cores).
     """
     n, d = X.shape
     if n >= d:
         mean, covariance = moments(X)
-        if k is not None and 4 * k < d:
-            values, axes = eigh(covariance, subset_by_index=[d - k, d - 1], overwrite_a=True, check_finite=False)
-        else:
-            values, axes = eigh(covariance, driver="evd", overwrite_a=True, check_finite=False)
+        values, axes = np.linalg.eigh(covariance)
     else:
         mean = X.mean(0, dtype=np.float64)
         rows = X - mean
-        values, left = eigh(rows @ rows.T, driver="evd", overwrite_a=True, check_finite=False)
+        values, left = np.linalg.eigh(rows @ rows.T)
         keep = values > max(values[-1], 0) * 1e-12
         values, left = values[keep], left[:, keep]
         axes = rows.T @ (left / np.sqrt(values))
@@ -95,7 +92,7 @@ def thin_svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     X = X.astype(np.float64, copy=False)
     n, d = X.shape
     gram = X.T @ X if d <= n else X @ X.T
-    squares, vectors = eigh(gram, driver="evd", overwrite_a=True, check_finite=False)
+    squares, vectors = np.linalg.eigh(gram)
     keep = squares > squares[-1] * 1e-13 if squares[-1] > 0 else np.arange(len(squares)) == len(squares) - 1
     s = np.sqrt(np.maximum(squares[keep][::-1], 1e-300))
     vectors = vectors[:, keep][:, ::-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import eigh
 
 from headstart.errors import WorkError
 
@@ -36,7 +35,7 @@ def largest(
         dense: size up to which a full decomposition is made instead.
     """
     if n <= max(dense, 3 * k):
-        values, vectors = eigh(apply(np.eye(n)), driver="evd", check_finite=False)
+        values, vectors = np.linalg.eigh(apply(np.eye(n)))
         return values[::-1][:k], vectors[:, ::-1][:, :k]
     block = max(8, min(32, k // 3 + 4))
     width = min(n, 2 * k + 4 * block)
@@ -55,7 +54,7 @@ def largest(
             fresh = images[:, have - min(block, q.shape[1]) : have]
         V, W = space[:, :have], images[:, :have]
         small = V.T @ W
-        theta, S = eigh((small + small.T) / 2, driver="evd", check_finite=False)
+        theta, S = np.linalg.eigh((small + small.T) / 2)
         theta, S = theta[::-1], S[:, ::-1]
         keep = min(k + block, have)
         V, W = V @ S[:, :keep], W @ S[:, :keep]
@@ -67,8 +66,8 @@ def largest(
         fresh = residual[:, np.argsort(-sizes)[:block]]  # the directions in which the space has to grow
     if n > 6000:
         raise WorkError(f"the {k} largest eigenvectors of {n} rows did not converge; ask for fewer components")
-    values, vectors = eigh(apply(np.eye(n)), subset_by_index=[n - k, n - 1], check_finite=False)
-    return values[::-1], vectors[:, ::-1]
+    values, vectors = np.linalg.eigh(apply(np.eye(n)))
+    return values[::-1][:k], vectors[:, ::-1][:, :k]
 
 
 def beside(space: np.ndarray, fresh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +82,7 @@ def beside(space: np.ndarray, fresh: np.ndarray, rng: np.random.Generator) -> np
         q = q / np.where(sizes > 0, sizes, 1)
         q = q - space @ (space.T @ q)
         inner = q.T @ q
-        values, turn = eigh(inner, check_finite=False)
+        values, turn = np.linalg.eigh(inner)
         spent = values < 1e-12
         q = q @ (turn[:, ~spent] / np.sqrt(values[~spent]))
         if spent.any():

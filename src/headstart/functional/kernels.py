@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, ssyrk
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from headstart.errors import RecipeError, sentence
@@ -36,24 +35,8 @@ def squared_distances(X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
 
 
 def gram(X: np.ndarray) -> np.ndarray:
-    """X X^T (n, n), symmetric to the last bit, by a rank-k update: half the work of a product."""
-    n = len(X)
-    if n == 0 or X.dtype not in (np.float32, np.float64):
-        return X @ X.T
-    syrk = ssyrk if X.dtype == np.float32 else dsyrk
-    rows = np.ascontiguousarray(X)
-    lower = syrk(1.0, rows.T, trans=1, lower=0)  # Fortran order: the upper triangle is the lower one in C order
-    return mirrored(lower.T)
-
-
-def mirrored(lower: np.ndarray, block: int = 1024) -> np.ndarray:
-    """Fill the upper triangle of a square C-ordered array from its lower one, in place."""
-    for i in range(0, len(lower), block):
-        rows = slice(i, i + block)
-        lower[:i, rows] = lower[rows, :i].T
-        square = lower[rows, rows]
-        square[:] = np.tril(square) + np.tril(square, -1).T
-    return lower
+    """X X^T (n, n), symmetric to the last bit: numpy makes it by a rank-k update, half the work of a product."""
+    return X @ X.T
 
 
 def kernel_matrix(
