@@ -62,9 +62,7 @@ class LabelShift(ClassifierMixin, TwoDomains):
         folds = min(self.cv, int(counts.min()))
         self.estimator_ = clone(base).fit(source, truth)
         if folds < 2:
-            message = (
-                f"class {self.classes_[counts.argmin()]!r} has one row: predictions on the source are not held out"
-            )
+            message = f"class {self.classes_[counts.argmin()]} has one row: predictions on the source are not held out"
             warnings.warn(message, AdaptationWarning, stacklevel=2)
             held_out = self.estimator_.predict_proba(source)
         else:

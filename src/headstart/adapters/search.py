@@ -25,6 +25,11 @@ def has_method(name: str) -> Any:
     return lambda self: not hasattr(self, "best_estimator_") or hasattr(self.best_estimator_, name)
 
 
+def take(X: Any, rows: np.ndarray) -> Any:
+    """Rows of an array or a frame."""
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
+
+
 class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
     """Fit candidates on the source and the unlabelled target, score each by a criterion that needs no target labels, keep the best.
 
@@ -39,6 +44,7 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
         task: ``"classification"`` (default) or ``"regression"``; of candidates given by name.
         cv: folds of the source for criteria about held-out rows. Default 3.
         refit: fit the best on all rows. Default True.
+        max_rows: rows of a domain, drawn at random beyond, that candidates are compared on; the best is fitted on all. Default 1,000.
         random_state: of the folds. Default 0.
 
     Attributes:
@@ -59,6 +65,7 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
         cv: int = 3,
         refit: bool = True,
         random_state: int | None = 0,
+        max_rows: int = 1000,
     ) -> None:
         self.candidates = candidates
         self.scorer = scorer
@@ -66,6 +73,7 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.cv = cv
         self.refit = refit
         self.random_state = random_state
+        self.max_rows = max_rows
 
     def _listed(self) -> list[tuple[str, Any, dict[str, Any]]]:
         from headstart.adapters.catalogue import DEFAULT_SEARCH, make_method
@@ -92,6 +100,10 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
         X, y = indexable(X, y)
         y = np.asarray(y)
         scorer = scorer_by_name(self.scorer or "reverse")
+        rng = np.random.default_rng(self.random_state)
+        few, few_target = (np.sort(rng.permutation(len(rows))[: self.max_rows]) for rows in (y, X_target))
+        everything, X, X_target = (X, y, X_target), take(X, few), take(X_target, few_target)
+        y = y[few]
         folds = self._folds(X, y) if getattr(scorer, "held_out", True) else None
         rows: dict[str, list[Any]] = {
             name: [] for name in ("method", "params", "mean_test_score", "std_test_score", "fit_seconds", "error")
@@ -123,6 +135,7 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.best_method_, best, self.best_params_ = listed[self.best_index_]
         self.best_score_ = float(means[self.best_index_])
         self.scorer_ = scorer
+        X, y, X_target = everything
         if self.refit:
             self.best_estimator_ = clone(best).set_params(**self.best_params_).fit(X, y, X_target=X_target)
             if hasattr(self.best_estimator_, "classes_"):
@@ -140,9 +153,8 @@ class AdaptationSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _scores(self, estimator: Any, X: Any, y: np.ndarray, X_target: Any, scorer: Any, folds: Any) -> list[float]:
         if folds is None:
             return [scorer(estimator.fit(X, y, X_target=X_target), X, y, X_target=X_target)]
-        take = (lambda rows: X.iloc[rows]) if hasattr(X, "iloc") else (lambda rows: np.asarray(X)[rows])
         return [
-            scorer(clone(estimator).fit(take(a), y[a], X_target=X_target), take(b), y[b], X_target=X_target)
+            scorer(clone(estimator).fit(take(X, a), y[a], X_target=X_target), take(X, b), y[b], X_target=X_target)
             for a, b in folds
         ]
 

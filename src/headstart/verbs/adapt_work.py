@@ -95,7 +95,7 @@ def answer(question: Question, source: FeatureTable, target: FeatureTable, progr
     metrics = judged.metrics(Xt, model, baseline, chosen)
     seconds["comparing"] = time.perf_counter() - began
     began = time.perf_counter()
-    progress.start("measuring distances", 2, "pairs")
+    progress.start("measuring distances", 2, "pair")
     after = both_sides(model, Xs, Xt)
     distances = {"before": as_dict(domain_distances(Xs, Xt, random_state=question.seed))}
     progress.advance(1)
