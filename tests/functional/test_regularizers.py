@@ -116,11 +116,11 @@ def test_channels_of_maps_tokens_and_vectors():
 
 def test_delta_of_a_worked_example():
     attention = channel_attention(torch.log(torch.tensor([1.0, 3.0])))
-    torch.testing.assert_close(attention, torch.tensor([0.5, 1.5]))
+    torch.testing.assert_close(attention, torch.tensor([0.25, 0.75]))
     value = torch.tensor([[[1.0, 2.0], [3.0, 2.0]]])  # one image, two positions, two channels
     anchor = torch.tensor([[[0.0, 2.0], [3.0, 0.0]]])
     # channel 0: (1 + 0) / 2, channel 1: (0 + 4) / 2
-    assert attended_distance(value, anchor, attention).item() == pytest.approx(0.5 * 0.5 + 1.5 * 2)
+    assert attended_distance(value, anchor, attention).item() == pytest.approx(0.25 * 0.5 + 0.75 * 2)
 
 
 # Co-Tuning

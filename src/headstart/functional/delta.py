@@ -23,15 +23,15 @@ def channels_last(value: torch.Tensor) -> bool:
 
 
 def channel_attention(rise: torch.Tensor) -> torch.Tensor:
-    """``C softmax(rise)``, (C,), of mean 1: a channel counts more, the more the loss rises without it.
+    """``softmax(rise)``, (C,), of sum 1: a channel counts more, the more the loss rises without it.
 
     Li, Xiong, Wang, Rao, Liu, Huan, *DELTA: Deep Learning Transfer using Feature Map with Attention for Convolutional
-    Networks*, ICLR 2019, equation 6; the factor C is that of the authors' code.
+    Networks*, ICLR 2019, equation 6.
 
     Args:
         rise: (C,), ``L(without channel j) - L``.
     """
-    return len(rise) * torch.softmax(rise, dim=0)
+    return torch.softmax(rise, dim=0)
 
 
 def attended_distance(value: torch.Tensor, anchor: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
