@@ -15,6 +15,7 @@ from headstart.sources.source import Layer
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.terms.catalogue import TERMS
+from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Seen, Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
@@ -399,3 +400,45 @@ def test_stochnorm_is_refused_where_no_batch_norm_trains(text):
         start.model.backbone[1], start.model.backbone[4] = nn.Identity(), nn.Identity()
     with pytest.raises(HandshakeError, match="has none that trains on its batches"):
         bind(how, how.tuning.stages(LAYERS), start)
+
+
+# with other parts
+
+
+@pytest.mark.parametrize("tuning", ["last(1)", "last(1)>finetune", "probe>finetune(layer_decay=0.5)"])
+def test_terms_go_with_every_tuning_that_moves_the_backbone(tuning):
+    found = run("+".join([tuning, *NAMES]))
+    assert all(np.isfinite(row[name]) for row in found.history for name in IN_THE_LOSS)
+
+
+def test_terms_that_need_no_single_label_train_on_mixed_ones():
+    names = [n for n in NAMES if "hard_labels" not in TERMS[n]().needs]
+    bound = objective("+".join(["finetune", *names]))
+    bound.begin(0.0)
+    mixed = 0.7 * torch.eye(3)[LABELS[:12]] + 0.3 * torch.eye(3)[LABELS[1:13]]
+    parts = bound.losses(Batch(IMAGES[:12], mixed, torch.arange(12)), 0.0)
+    assert set(parts) == {"loss", *names} - {"stochnorm"}
+    assert all(torch.isfinite(value) for value in parts.values())
+
+
+def test_pieces_of_a_batch_and_half_precision_keep_the_values_finite():
+    bound = objective("+".join(["finetune", *NAMES]))
+    bound.begin(0.0)
+    batch = Batch(IMAGES[:12], LABELS[:12], torch.arange(12))
+    with torch.autocast("cpu", torch.bfloat16):
+        for piece in batch.split(12):  # one image at a time: no pairs, no spectrum
+            if len(piece) == 1:
+                bound.model.eval()
+            parts = bound.losses(piece, 0.0)
+            sum(value.float() for value in parts.values()).backward()
+            assert all(torch.isfinite(value) for value in parts.values())
+    assert all(torch.isfinite(p.grad).all() for p in bound.parameters if p.grad is not None)
+
+
+def test_a_sample_is_drawn_once_for_a_seed():
+    start = starting()
+    rows = [torch.cat([b.index for b in sample(start, 7)]).tolist() for _ in range(2)]
+    assert rows[0] == rows[1] and len(set(rows[0])) == 7
+    assert {k for batch in sample(start, 99) for k in batch.index.tolist()} == set(range(24))
+    for batch in sample(start, 5):
+        assert torch.equal(batch.images, IMAGES[batch.index]) and torch.equal(batch.targets, LABELS[batch.index])
