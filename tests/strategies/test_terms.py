@@ -1,6 +1,8 @@
 """Every term of the catalogue changes what is trained, shows in the log, resumes exactly, and refuses where it cannot act."""
 
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -442,3 +444,13 @@ def test_a_sample_is_drawn_once_for_a_seed():
     assert {k for batch in sample(start, 99) for k in batch.index.tolist()} == set(range(24))
     for batch in sample(start, 5):
         assert torch.equal(batch.images, IMAGES[batch.index]) and torch.equal(batch.targets, LABELS[batch.index])
+
+
+def test_the_documents_name_every_term_with_its_defaults():
+    text = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `((\w+)\([^`]*)` \|", text, re.M))
+    documented = {name: said for said, name in rows.items() if name in TERMS}
+    assert set(documented) == set(TERMS)
+    for name, said in documented.items():
+        assert parse_strategy(said) == parse_strategy(name)
+        assert all(f"{argument}=" in said for argument in TERMS[name].arguments), said
