@@ -160,6 +160,15 @@ def test_the_gradient_of_each_term_is_that_of_its_value(name):
     assert (values[1] - values[0]) / (2 * step * slope) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.parametrize("name", ["cotuning", "bituning", "lwf"])
+def test_the_modules_of_a_term_are_trained_along_and_kept_in_the_checkpoint(name, tmp_path):
+    run(name, tmp_path)
+    kept = torch.load(tmp_path / "last.pt", weights_only=True)["terms"]
+    before = objective(name).penalties.state_dict()
+    assert kept.keys() == before.keys() and len(kept) >= 2
+    assert all(not torch.equal(kept[key], value) for key, value in before.items())
+
+
 @pytest.mark.parametrize("name", ["cotuning", "bituning", "lwf", "delta", "ewc", "stochnorm"])
 def test_interrupted_and_resumed_equals_left_alone(name, tmp_path):
     whole = run(name, tmp_path / "whole", epochs=3)

@@ -64,8 +64,8 @@ class _Both(Penalty):
     def __init__(self, term: BiTuning, start: Start) -> None:
         super().__init__()
         self.term = term
+        assert isinstance(start.model.head, nn.Linear)
         width = start.model.head.in_features
-        assert isinstance(width, int)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(start.seed)
             self.projector = nn.Linear(width, int(term.dim))
@@ -75,8 +75,8 @@ class _Both(Penalty):
     def forward(self, seen: Seen) -> torch.Tensor:
         features, labels, tau = seen.features, seen.batch.targets, self.term.temperature
         assert labels is not None
+        assert isinstance(seen.model.head, nn.Linear)
         weight = seen.model.head.weight
-        assert isinstance(weight, torch.Tensor)
         filled = self.labels >= 0
         keys, key_labels = self.keys[filled], self.labels[filled]
         with torch.autocast(features.device.type, enabled=False):

@@ -9,7 +9,6 @@ import torch
 from headstart.functional.cotuning import best_temperature, relationship, soft_cross_entropy
 from headstart.strategies.terms.source_head import source_head
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
-from headstart.tasks.classification import Classification
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class _Related(Penalty):
         super().__init__()
         self.term = term
         self.head = source_head(start)
-        assert isinstance(start.task, Classification)
+        assert isinstance(start.model.head, torch.nn.Linear)
+        K = start.model.head.out_features
         logits, labels = _source_logits(self.head, start)
-        K = len(start.task.classes)
         temperature = term.temperature or best_temperature(logits, labels, K)
         self.given = relationship(torch.softmax(logits / temperature, 1), labels, K).to(start.device)
 
