@@ -41,6 +41,7 @@ class Terminal(Progress):
         for key, value in fields.items():
             if key in SHOWN and isinstance(value, (int, float)):
                 self.numbers[SHOWN[key]] = f"{value:.3g}"
+        self.numbers |= {term: f"{value:.3g}" for term, value in fields.get("terms", {}).items()}
         now = time.perf_counter()
         if now - self.spoke >= (0.1 if self.live else EVERY):
             self.spoke = now

@@ -151,7 +151,8 @@ def train(
             for key, value in values.items():
                 sums[key] = sums.get(key, 0.0) + value * n
             seen += n
-            progress.advance(len(window), loss=sums["loss"] / seen, lr=peaks[-1] * factor)
+            terms = {key: value / seen for key, value in sums.items() if key != "loss"}
+            progress.advance(len(window), loss=sums["loss"] / seen, lr=peaks[-1] * factor, terms=terms)
         train_seconds = time.perf_counter() - began
         epoch += 1
         row: dict[str, Any] = {"epoch": epoch, "step": epoch * updates, "train_loss": sums.pop("loss") / seen}

@@ -62,7 +62,9 @@ def bind(strategy: Strategy, stages: Sequence[Stage], start: Start) -> Objective
         term.rewire(model.backbone)
     model.to(start.device)
     set_trainable(model.backbone, stages)
-    penalties = nn.ModuleDict({term.name: term.bind(start) for term in strategy.terms}).to(start.device)
+    start.stages = list(stages)
+    bound = {term.name: term.bind(start) for term in strategy.terms}
+    penalties = nn.ModuleDict({name: p for name, p in bound.items() if p is not None}).to(start.device)
     return Objective(model, start.task, list(stages), strategy.procedure, penalties, start)
 
 

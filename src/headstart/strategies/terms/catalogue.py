@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from headstart.errors import RecipeError
 from headstart.strategies.part import Part
+from headstart.strategies.terms.bituning import BiTuning
+from headstart.strategies.terms.bss import BSS
+from headstart.strategies.terms.contrastive import Contrastive
+from headstart.strategies.terms.cotuning import CoTuning
+from headstart.strategies.terms.delta import DELTA
+from headstart.strategies.terms.distill import Distill
+from headstart.strategies.terms.ewc import EWC
 from headstart.strategies.terms.l2sp import L2SP
+from headstart.strategies.terms.lwf import LwF
+from headstart.strategies.terms.stochnorm import StochNorm
 from headstart.strategies.terms.term import Term
 from headstart.tables import Table
 
@@ -13,6 +22,38 @@ TERMS: Table[Part[Term]] = Table(
     {
         "l2sp": Part(
             L2SP, {"weight": 0.05, "head_weight": 0.005}, "held near the source by the squared distance to it (Li et al. 2018)"
+        ),
+        "ewc": Part(
+            EWC, {"weight": 0.05, "head_weight": 0.005, "images": 128, "normalize": True},
+            "the same, each parameter as firmly as the source's answers depend on it (Kirkpatrick et al. 2017)",
+        ),
+        "delta": Part(
+            DELTA, {"weight": 1.0, "head_weight": 0.005, "stages": 1, "attention": "rise", "images": 128},
+            "the last feature maps held near the source's, the channels that matter most of all (Li et al. 2019)",
+        ),
+        "bss": Part(
+            BSS, {"weight": 0.001, "k": 1}, "the smallest singular values of a batch's features shrunk (Chen et al. 2019)"
+        ),
+        "cotuning": Part(
+            CoTuning, {"weight": 2.3, "temperature": 0.0},
+            "the source's head goes on learning, on what the labels are in its classes (You et al. 2020)",
+        ),
+        "bituning": Part(
+            BiTuning, {"weight": 1.0, "temperature": 0.07, "dim": 128, "queue": 256},
+            "contrastive losses on the classifier and on a projection (Zhong et al. 2020)",
+        ),
+        "stochnorm": Part(
+            StochNorm, {"p": 0.5}, "batch norms that draw between the batch's statistics and the moving ones (Kou et al. 2020)"
+        ),
+        "lwf": Part(
+            LwF, {"weight": 1.0, "temperature": 2.0}, "the source's outputs on the same images kept (Li & Hoiem 2016)"
+        ),
+        "distill": Part(
+            Distill, {"weight": 1.0, "distance": "cosine"}, "the source's features on the same images kept (Romero et al. 2015)"
+        ),
+        "contrastive": Part(
+            Contrastive, {"weight": 0.1, "temperature": 0.1},
+            "features of one class together, of others apart (Khosla et al. 2020)",
         ),
     },
     RecipeError,

@@ -12,6 +12,7 @@ from torch import nn
 
 from headstart.data.batch import Batch
 from headstart.sources.source import Layer
+from headstart.strategies.tuning.tuning import Stage
 from headstart.tasks.task import Model, Task
 
 
@@ -29,6 +30,7 @@ class Start:
         source_head: (weight (S, width), bias (S,)) of the source task, or ``None``.
         source_classes: the S class names, or ``()``.
         total: training images.
+        stages: what moves of each layer, and when.
     """
 
     model: Model
@@ -40,6 +42,7 @@ class Start:
     source_head: tuple[torch.Tensor, torch.Tensor] | None = None
     source_classes: tuple[str, ...] = ()
     total: int = 0
+    stages: Sequence[Stage] = ()
     _frozen: nn.Module | None = field(default=None, init=False, repr=False)
 
     @property
@@ -108,8 +111,11 @@ class Term(ABC):
     needs = frozenset[str]()
 
     @abstractmethod
-    def bind(self, start: Start) -> Penalty:
-        """Take what must be kept of the starting point, and return the penalty of the model as it now stands."""
+    def bind(self, start: Start) -> Penalty | None:
+        """Take what must be kept of the starting point, and return the penalty of the model as it now stands.
+
+        ``None`` for a term that acts by :meth:`rewire` alone and adds nothing to the loss.
+        """
 
     @abstractmethod
     def describe(self) -> str:

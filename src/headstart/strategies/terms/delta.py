@@ -1,0 +1,207 @@
+"""DELTA: the last feature maps stay near the source's, the channels that matter most of all (Li et al., ICLR 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from headstart.errors import HandshakeError, sentence
+from headstart.functional.delta import as_channels, attended_distance, channel_attention, channels_last
+from headstart.functional.l2sp import squared_distance
+from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.sample import sample
+from headstart.strategies.terms.term import Penalty, Seen, Start, Term
+
+NUMBERS = 1 << 25
+"""Of a stage's output with channels switched off that are held at once, at most (128 MB)."""
+
+
+@dataclass(frozen=True)
+class DELTA(Term):
+    """``weight * sum over stages of 1/B sum_b sum_j a_j ||FM_j(x_b) - FM*_j(x_b)||^2 / positions + head_weight * ||theta_head||^2``.
+
+    FM_j is channel j of what a stage of the backbone gives, FM*_j the same of the frozen source
+    (:func:`headstart.functional.delta.attended_distance`). With ``attention="rise"``, the paper's, a_j comes from how much
+    the loss of a linear head on the frozen source rises on training images when channel j is switched off
+    (:func:`headstart.functional.delta.channel_attention`): that costs one pass through the rest of the network for each channel
+    and image, which is next to nothing for the last stage and dear for early ones. ``"equal"`` has a_j = 1 / channels
+    (the distance without attention that the paper compares with). The squared distances are divided by the number of positions of
+    a map, and the sum over a batch by its images, so that the weight does not hang on either.
+
+    Args:
+        weight: > 0, default 1.
+        head_weight: >= 0, default 0.005 (``beta``; the paper's second part).
+        stages: the last so many of the source's stages, a whole number >= 1, default 1.
+        attention: ``"rise"`` or ``"equal"``.
+        images: training images drawn for the rise, a whole number >= 1, default 128.
+
+    Raises:
+        RecipeError: arguments out of range.
+        HandshakeError: from :meth:`bind`, where stages cannot be read.
+    """
+
+    weight: float = 1.0
+    head_weight: float = 0.005
+    stages: float = 1
+    attention: str = "rise"
+    images: float = 128
+
+    name = "delta"
+    needs = frozenset({"trainable_backbone", "pretrained_backbone"})
+
+    def __post_init__(self) -> None:
+        require(self.attention in ("rise", "equal"), self.name, "attention", self.attention, ["rise", "equal"])
+        for key, value in (("stages", self.stages), ("images", self.images)):
+            require(value >= 1 and value == int(value), self.name, key, value, "a whole number from 1 on")
+
+    def bind(self, start: Start) -> Penalty:
+        return _Maps(self, start)
+
+    def restore(self, backbone: nn.Module) -> None:
+        """Take the hooks away."""
+        for module in backbone.modules():
+            for hooks in (module._forward_hooks, module._forward_pre_hooks):
+                for key, hook in list(hooks.items()):
+                    if isinstance(getattr(getattr(hook, "func", hook), "__self__", None), _Maps):
+                        del hooks[key]
+
+    def describe(self) -> str:
+        where = f"last {self.stages:g} stages" if self.stages > 1 else "last stage"
+        return f"DELTA ({where}, weight {self.weight:g}, head {self.head_weight:g}, attention {self.attention})"
+
+
+class _Maps(Penalty):
+    """Hooks on both backbones keep what the stages give, from the forward pass to the loss."""
+
+    def __init__(self, term: DELTA, start: Start) -> None:
+        super().__init__()
+        self.term = term
+        frozen = start.frozen  # a copy without hooks
+        self.names = _stages(start, int(term.stages))
+        self.now: dict[str, torch.Tensor] = {}
+        self.then: dict[str, torch.Tensor] = {}
+        self.attention = (
+            _by_rise(start, self.names, int(term.images)) if term.attention == "rise" else dict.fromkeys(self.names)
+        )
+        self.head = list(start.model.head.parameters())
+        self.origin = [torch.zeros_like(p) for p in self.head]
+        for backbone, kept in ((start.model.backbone, "now"), (frozen, "then")):
+            backbone.register_forward_pre_hook(partial(self._forget, kept))
+            for name in self.names:
+                backbone.get_submodule(name).register_forward_hook(partial(self._keep, kept, name))
+
+    def _forget(self, kept: str, module: nn.Module, inputs: Any) -> None:
+        getattr(self, kept).clear()
+
+    def _keep(self, kept: str, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
+        if kept == "then" or torch.is_grad_enabled():
+            getattr(self, kept)[name] = value
+
+    def forward(self, seen: Seen) -> torch.Tensor:
+        seen.source_features  # noqa: B018  has the frozen backbone run on these images
+        total = self.term.head_weight * squared_distance(self.head, self.origin)
+        for name in self.names:
+            value, anchor = as_channels(self.now[name]), as_channels(self.then[name])
+            attention = self.attention[name]
+            if attention is None:
+                attention = torch.full((value.shape[2],), 1 / value.shape[2], device=value.device)
+            total = total + self.term.weight * attended_distance(value, anchor, attention)
+        self.now.clear()
+        self.then.clear()
+        return total
+
+
+def _stages(start: Start, n: int) -> list[str]:
+    """Dotted names of the modules whose outputs are those of the last ``n`` stages."""
+    modules = dict(start.frozen.named_modules())
+    names = [next((m for m in reversed(layer.modules) if m in modules), "") for layer in start.layers]
+    found = [name for name in names if name][-n:]
+    if len(found) < n:
+        raise _refused("reads more stages than this backbone has", n, f"1 to {len(found)}")
+    return found
+
+
+@torch.no_grad()
+def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor | None]:
+    """The attention of each stage's channels, from the rise of the loss without each."""
+    batches = list(sample(start, n))
+    features = [start.frozen(batch.images).float() for batch in batches]
+    targets = [batch.targets for batch in batches if batch.targets is not None]
+    head = _solved_head(start, torch.cat(features), torch.cat(targets))
+    task, found = start.task, {}
+    for name in names:
+        rise, mass = torch.zeros(0), sum(task.mass(y) for y in targets)
+        for batch, y, f in zip(batches, targets, features, strict=True):
+            value = _output(start.frozen, name, batch.images)
+            if not torch.allclose(_rest(start.frozen, name, value, batch.images), f, rtol=1e-2, atol=1e-3):
+                raise _refused("cannot run the network from this stage on alone", name, "another stage")
+            width, size = as_channels(value).shape[2], len(value)
+            each, step = [], max(1, NUMBERS // value.numel())
+            for first in range(0, width, step):
+                off = range(first, min(first + step, width))
+                out = head(_rest(start.frozen, name, _switched_off(value, off), batch.images).float())
+                each += [task.loss(part, y) for part in out.split(size)]
+            more = (torch.stack(each) - task.loss(head(f), y)) * (task.mass(y) / mass)
+            rise = rise.to(more.device) + more if len(rise) else more
+        found[name] = channel_attention(rise)
+    return found
+
+
+def _switched_off(value: torch.Tensor, channels: range) -> torch.Tensor:
+    """The batch once for each channel, with zeros in its place: (len(channels) * B, ...)."""
+    parts = value.repeat(len(channels), *[1] * (value.ndim - 1)).unflatten(0, (len(channels), len(value)))
+    for i, j in enumerate(channels):
+        parts[i].select(-1 if channels_last(value) else 1, j).zero_()
+    return parts.flatten(0, 1)
+
+
+def _output(backbone: nn.Module, name: str, images: torch.Tensor) -> torch.Tensor:
+    """What the module of that name gives."""
+    found: list[Any] = []
+    handle = backbone.get_submodule(name).register_forward_hook(lambda module, inputs, value: found.append(value))
+    try:
+        backbone(images)
+    finally:
+        handle.remove()
+    if len(found) != 1 or not isinstance(found[0], torch.Tensor) or found[0].ndim not in (2, 3, 4):
+        raise _refused("needs a stage that runs once and gives a map, tokens or a vector", name, "another source")
+    return found[0]
+
+
+def _rest(backbone: nn.Module, name: str, value: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """The backbone's features where the module of that name gave ``value``; what comes before it sees one image only."""
+    handle = backbone.get_submodule(name).register_forward_hook(lambda module, inputs, old: value)
+    try:
+        return backbone(images[:1])
+    finally:
+        handle.remove()
+
+
+@torch.enable_grad()
+def _solved_head(start: Start, X: torch.Tensor, targets: torch.Tensor) -> nn.Module:
+    """A head of the task on frozen features: L-BFGS on its loss, with ``1e-3 ||W||^2`` to keep it finite."""
+    head = start.task.head(X.shape[1]).to(start.device)
+    parameters = list(head.parameters())
+    solver = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        held = sum((p.square().sum() for p in parameters if p.ndim > 1), torch.zeros((), device=X.device))
+        loss = start.task.loss(head(X), targets) + 1e-3 * held
+        loss.backward()
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return head.requires_grad_(False)
+
+
+def _refused(problem: str, got: object, allowed: object) -> HandshakeError:
+    return HandshakeError(
+        sentence(
+            f"term 'delta' {problem}", got=got, allowed=allowed, fix="--strategy 'delta(attention=equal)' or distill"
+        )
+    )
