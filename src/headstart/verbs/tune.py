@@ -11,7 +11,7 @@ from typing import Any
 from headstart.errors import QuestionError, RecipeError, RunError, WorkError, sentence
 from headstart.folder import PARTIAL, begin, finish, next_free, partial_of, read_json, write_json, write_text
 from headstart.progress import SILENT, Progress
-from headstart.recipe import Recipe, make_recipe, read_recipe
+from headstart.recipe import OF_TUNE, Recipe, make_recipe, read_recipe
 from headstart.run import Run
 
 SEARCH = "search.json"
@@ -19,8 +19,6 @@ SEARCH = "search.json"
 JOURNAL = "study.journal"
 STUDY = "headstart"
 TRIALS = 20
-OPTIONS = ("space", "trials", "sampler", "pruner", "folds", "storage")
-"""What a recipe may say of a search, beside the fields that `fit` has."""
 
 
 def tune(
@@ -92,7 +90,7 @@ def tune(
         values, own = _same(read_json(work / SEARCH)["asked"], given, own, data, work)
     else:
         values = read_recipe(recipe) if recipe is not None else {}
-        own = {k: values.pop(k) for k in OPTIONS if k in values} | own
+        own = {k: values.pop(k) for k in OF_TUNE if k in values} | own
         values |= given
         if data is not None:
             values["data"] = data if not isinstance(data, Path) else str(data)
@@ -212,8 +210,7 @@ def _question(
             write_json(work / "ranking.json", ranking.to_dict())
     else:
         source = load_source(first, arch=plan.arch, image_size=plan.image_size)
-    n = len(target.split("train"))
-    found = make_space(plan, source, n, len(target.classes), declared)
+    found = make_space(plan, source, target.split("train"), declared)
     size, asked = found.space.size, own.get("trials")
     sampler = str(own.get("sampler", "tpe"))
     total = int(asked or TRIALS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headstart.data.dataset import ImageDataset
 from headstart.errors import HandshakeError, RecipeError, near, sentence
 from headstart.recipe import STEPWISE, Recipe, make_recipe
 from headstart.sources.source import Source
@@ -50,12 +51,12 @@ def apply(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any
     return {**values, **fields, STRATEGY: with_arguments(text, inner) if inner else text}
 
 
-def make_space(recipe: Recipe, source: Source, n_train: int, n_classes: int, declared: dict[str, Domain] | None) -> Searched:
+def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared: dict[str, Domain] | None) -> Searched:
     """The space for a recipe, checked.
 
     Args:
         source: where the trials start (the first of them, where the source is searched).
-        n_train: training images.
+        train_set: training images, labelled.
         declared: domains by name; ``None``: the built-in space of the strategy, without what the recipe sets.
 
     Raises:
@@ -63,13 +64,14 @@ def make_space(recipe: Recipe, source: Source, n_train: int, n_classes: int, dec
         HandshakeError: a parameter that would do nothing with the strategy.
     """
     declared = dict(declared) if declared is not None else None
+    n_train = len(train_set)
     texts = _strategies(recipe, source, declared)
     if declared is not None:
         _known(declared, texts)
     branches: dict[str, dict[str, Domain]] = {}
     for text in texts:
         if declared is None:
-            branches[text] = built_in(recipe, source, text, n_train)
+            branches[text] = built_in(recipe, source, text, train_set)
         else:
             branches[text] = {name: d for name, d in declared.items() if len(texts) == 1 or _acts(name, text)}
     for name in declared or ():
@@ -86,7 +88,7 @@ def make_space(recipe: Recipe, source: Source, n_train: int, n_classes: int, dec
             sentence("the layer is left open, but the space does not search it", fix="--space 'layer=NAME|NAME,...', or --layer last")
         )
     space = Space(branches)
-    _allowed(recipe, source, space, n_classes)
+    _allowed(recipe, source, space, train_set.classes)
     epochs = [_epochs(recipe, source, text, n_train, branch) for text, branch in branches.items()]
     solved = [not parse_strategy(text).procedure.by_steps for text in texts]
     return Searched(
@@ -96,13 +98,15 @@ def make_space(recipe: Recipe, source: Source, n_train: int, n_classes: int, dec
     )  # fmt: skip
 
 
-def built_in(recipe: Recipe, source: Source, text: str, n_train: int) -> dict[str, Domain]:
+def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset) -> dict[str, Domain]:
     """What is worth searching for a strategy: the recipe's own values are kept, what it leaves open is searched.
 
     By gradient steps: the learning rate from a tenth to ten times its default, weight decay, label smoothing, mixup,
     augmentation, the weights of the terms from a thirtieth to thirty times theirs, how many layers ``last`` trains. Solved: the
-    layer that the head reads, class weights; with ``head2toe`` the share of features and the grid.
+    layer that the head reads, class weights where the largest class has twice the images of the smallest; with ``head2toe`` the
+    share of features and the grid.
     """
+    n_train, counts = len(train_set), train_set.counts
     strategy = parse_strategy(text)
     given = recipe.model_fields_set
     found: dict[str, Domain] = {}
@@ -118,13 +122,12 @@ def built_in(recipe: Recipe, source: Source, text: str, n_train: int) -> dict[st
         }
         if any("hard_labels" in term.needs for term in strategy.terms):
             del found["mixup"]
-    elif strategy.procedure.reads == "one":
-        layers = [tap.layer for tap in taps_of(source)] if source.pretrained else []
-        if len(layers) > 1:
-            found["layer"] = Choice(tuple(layers))
-        found["imbalance"] = Choice(("none", "weights"))
     else:
-        found["imbalance"] = Choice(("none", "weights"))
+        if counts.max() >= 2 * max(1, counts.min()):
+            found["imbalance"] = Choice(("none", "weights"))
+        layers = [tap.layer for tap in taps_of(source)] if source.pretrained and strategy.procedure.reads == "one" else []
+        if len(layers) > 1:
+            found["layer"] = Choice(tuple(reversed(layers)))  # of equals the first is taken: an earlier layer must earn its place
     found = {name: d for name, d in found.items() if name not in given or (name, getattr(recipe, name)) == ("layer", "auto")}
     for name, value in arguments.items():
         part, _, key = name.partition(".")
@@ -194,10 +197,10 @@ def _acts(name: str, text: str) -> bool:
     return name != "layer" or strategy.procedure.reads == "one"
 
 
-def _allowed(recipe: Recipe, source: Source, space: Space, n_classes: int) -> None:
+def _allowed(recipe: Recipe, source: Source, space: Space, classes: tuple[str, ...]) -> None:
     """The recipe, the parts and the source take the ends of every domain."""
     given = {name: getattr(recipe, name) for name in recipe.model_fields_set} | {"data": recipe.data}
-    task = Classification(tuple(f"class {i}" for i in range(n_classes)))
+    task = Classification(classes)
     for text, branch in space.branches.items():
         stepwise = [name for name in branch if name in STEPWISE]
         for name, d in branch.items():

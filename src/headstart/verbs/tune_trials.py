@@ -126,7 +126,7 @@ class Bench:
             key = (source.digest, source.preprocessing.digest, fold, str(recipe.imbalance))
             if key not in self.heads:
                 self.heads[key] = solved_head(
-                    source, train_set, settings.imbalance, device=device, seed=recipe.seed, cache_dir=cache_root()
+                    source, train_set, settings, device=device, seed=recipe.seed, cache_dir=cache_root()
                 )
             return self.heads[key]
 

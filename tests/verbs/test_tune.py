@@ -1,0 +1,302 @@
+"""`tune`: trials never see a test image, the figure that is reported chose nothing, and what is shared is made once."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+pytest.importorskip("optuna")
+
+import headstart as hs
+from headstart.data.splits import make_splits
+from headstart.errors import HandshakeError, QuestionError, RecipeError, RunError
+from headstart.folder import partial_of
+
+QUICK = {"baselines": "none", "verify": False, "workers": 0}
+
+
+@pytest.fixture
+def noisy_folder(tmp_path):
+    """Three classes x 20 pictures that are hard enough for trials to differ."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    for label, name in enumerate(["across", "diagonal", "down"]):
+        (tmp_path / "noisy" / name).mkdir(parents=True)
+        for i in range(20):
+            wave = np.sin((x * np.cos(label * np.pi / 4) + y * np.sin(label * np.pi / 4)) * 0.9 + rng.uniform(0, 6.28))
+            picture = np.repeat((wave * 40 + 128)[..., None], 3, axis=2) + rng.normal(0, 60, (32, 32, 3))
+            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / "noisy" / name / f"{i:02d}.png")
+    return tmp_path / "noisy"
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Everything that trials train on, and what the final training does, in order: (in a search?, digests, epochs)."""
+    import headstart.training.search.judge as judging
+    import headstart.verbs.experiment as fitting
+
+    seen = []
+
+    def watch(module, searching):
+        whole = module.transfer
+
+        def transfer(source, strategy, classes, train_set, valid_set, *args, **kwargs):
+            digests = set(map(str, train_set.digests)) | (set(map(str, valid_set.digests)) if valid_set is not None and len(valid_set) else set())
+            rows = []
+            hook = kwargs.pop("on_epoch", None)
+
+            def on_epoch(row):
+                rows.append(row)
+                if hook:
+                    hook(row)
+
+            seen.append((searching, digests, rows))
+            return whole(source, strategy, classes, train_set, valid_set, *args, on_epoch=on_epoch, **kwargs)
+
+        monkeypatch.setattr(module, "transfer", transfer)
+
+    watch(judging, True)
+    watch(fitting, False)
+    return seen
+
+
+def test_no_trial_sees_a_test_image_and_the_reported_figure_is_theirs_alone(noisy_folder, tiny_source, tmp_path, watched):
+    run = hs.tune(
+        noisy_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-4..1e-2:log,augment=none|light", trials=3,
+        epochs=2, out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    from headstart.progress import SILENT
+    from headstart.verbs.prepare import prepare
+
+    target = prepare(str(noisy_folder), progress=SILENT)
+    test = set(map(str, target.split("test").digests))
+    trials = [digests for searching, digests, _ in watched if searching]
+    assert len(trials) == 3 and len(test) == 12
+    assert all(not digests & test for digests in trials)
+    assert set().union(*trials) == set(map(str, target.learning.digests))
+    (final,) = [digests for searching, digests, _ in watched if not searching]
+    assert not final & test
+    t = run.metrics["tuning"]
+    predictions = pd.read_csv(run.path / "predictions.csv")
+    assert len(predictions) == 12
+    assert t["reported"]["value"] == pytest.approx((predictions.label == predictions.predicted).mean())
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert t["optimised"]["value"] == pytest.approx(rows[rows.state == "judged"].score.max(), abs=1e-5)
+    assert t["optimised"]["on"] == "10 validation images" and t["reported"] == run.metrics["target"]["accuracy"]
+    report = (run.path / "report.html").read_text()
+    for words in ("The search", "what chose it", "test images that no trial saw", "score during training", "augment"):
+        assert words in report
+    assert "搜索" in run.report("zh").read_text()
+
+
+def test_a_grid_is_the_product_and_the_best_recipe_does_it_again(noisy_folder, tiny_source, tmp_path):
+    run = hs.tune(
+        noisy_folder, source=str(tiny_source), strategy="l2sp", space={"l2sp.weight": [0.01, 1.0], "lr": [1e-3, 1e-2]},
+        sampler="grid", pruner="none", epochs=2, out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    rows = pd.read_csv(run.path / "trials.csv")
+    points = sorted(zip(rows["l2sp.weight"], rows.lr, strict=True))
+    assert points == [(0.01, 1e-3), (0.01, 1e-2), (1.0, 1e-3), (1.0, 1e-2)] and set(rows.state) == {"judged"}
+    best = run.metrics["tuning"]["params"]
+    recipe = yaml.safe_load((run.path / "recipe.yaml").read_text())
+    assert recipe["lr"] == best["lr"] and f"l2sp(weight={best['l2sp.weight']})" in recipe["strategy"]
+    again = hs.fit(recipe=run.path / "recipe.yaml", out=tmp_path / "again")
+    assert (again.path / "predictions.csv").read_text() == (run.path / "predictions.csv").read_text()
+
+
+def test_probe_trials_share_one_pass_and_a_small_space_is_visited_whole(noisy_folder, tiny_source, tmp_path, monkeypatch):
+    import headstart.features.extract as extraction
+
+    passes = []
+    whole = extraction._compute
+
+    def count(runner, source, dataset, *args):
+        passes.append(len(dataset))
+        return whole(runner, source, dataset, *args)
+
+    monkeypatch.setattr(extraction, "_compute", count)
+    run = hs.tune(noisy_folder, source=str(tiny_source), strategy="probe", out=tmp_path / "r", **QUICK)
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert len(rows) == len(set(rows.layer)) > 3 and run.metrics["tuning"]["sampler"] == "grid"
+    assert passes == [48, 12]  # 48 training images once for all layers and trials, 12 test images at the end
+    assert run.metrics["tuning"]["optimised"]["on"] == "48 training images, cross-validated"
+    best = rows.loc[rows.score == rows.score.max()].iloc[0]
+    assert run.recipe["layer"] == best.layer and run.metrics["strategy"]["reads"][0]["layer"] == best.layer
+
+
+def test_trials_share_decoded_images_and_the_solved_head(noisy_folder, tiny_source, tmp_path, monkeypatch):
+    import headstart.data.loader as loader
+    import headstart.training.transfer as transferring
+
+    decoded, solved = [], []
+    read, fit = loader.read_image, transferring.fit_probe
+    monkeypatch.setattr(loader, "read_image", lambda reference: decoded.append(reference) or read(reference))
+    monkeypatch.setattr(transferring, "fit_probe", lambda *a, **k: solved.append(1) or fit(*a, **k))
+    from headstart.verbs import tune_trials
+
+    counts = []
+    judge = tune_trials.Bench.judge
+
+    def counting(self, *args):
+        found = judge(self, *args)
+        counts.append((len(decoded), len(solved)))
+        return found
+
+    monkeypatch.setattr(tune_trials.Bench, "judge", counting)
+    hs.tune(
+        noisy_folder, source=str(tiny_source), strategy="lpft", space="weight_decay=0.0..0.5", trials=3, pruner="none",
+        epochs=1, augment="none", out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    assert counts[0][1] == 1 and counts[0][0] > 0
+    assert counts[1:] == [counts[0]] * 2  # the later trials decode no image and solve no head
+
+
+def test_pruning_ends_a_hopeless_trial_after_one_epoch_of_nine(noisy_folder, tiny_source, tmp_path, watched):
+    run = hs.tune(
+        noisy_folder, source=str(tiny_source), strategy="lpft", space="lr=1e-4|0.3|0.4|0.5", sampler="grid", epochs=9,
+        optimizer="sgd", warmup=0, out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    epochs = [len(rows) for searching, _, rows in watched if searching]
+    states = pd.read_csv(run.path / "trials.csv").state.tolist()
+    assert states[0] == "judged" and epochs[0] == 9
+    assert "pruned" in states[1:]
+    assert all(n < 9 for n, state in zip(epochs, states, strict=True) if state == "pruned")
+    assert min(epochs) == 1
+
+
+def test_a_stopped_search_goes_on_with_what_it_had(noisy_folder, tiny_source, tmp_path, monkeypatch):
+    from headstart.verbs import tune_trials
+
+    options = {"source": str(tiny_source), "strategy": "finetune", "space": "lr=1e-4..1e-2:log", "epochs": 1, "pruner": "none"} | QUICK
+    whole = hs.tune(noisy_folder, trials=5, out=tmp_path / "whole", **options)
+    judge, judged = tune_trials.Bench.judge, []
+
+    def stopping(self, params, on_share=None):
+        if len(judged) == 3:
+            judged.append(None)
+            raise KeyboardInterrupt
+        judged.append(params["lr"])
+        return judge(self, params, on_share)
+
+    monkeypatch.setattr(tune_trials.Bench, "judge", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        hs.tune(noisy_folder, trials=5, out=tmp_path / "r", **options)
+    assert partial_of(tmp_path / "r").is_dir()
+    with pytest.raises(RecipeError, match="this is a search.*headstart tune --resume"):
+        hs.fit(out=tmp_path / "r", resume=True)
+    with pytest.raises(RecipeError, match="these options differ from it: got 'epochs, space'"):
+        hs.tune(noisy_folder, out=tmp_path / "r", resume=True, space="lr=1|2", epochs=3, workers=0)
+    run = hs.tune(noisy_folder, trials=5, out=tmp_path / "r", resume=True, **options)
+    assert len(judged) == 6  # three before, the one that was stopped, and two after: five trials in all
+    columns = ["score", "lr"]
+    a, b = (pd.read_csv(r.path / "trials.csv")[columns] for r in (run, whole))
+    assert a.equals(b)  # as if it had never stopped
+    assert run.metrics["target"] == whole.metrics["target"]
+    with pytest.raises(RunError, match="finished, there is nothing to resume"):
+        hs.tune(out=tmp_path / "r", resume=True)
+
+
+def test_a_trial_that_fails_is_said_and_the_rest_goes_on(noisy_folder, tiny_source, tmp_path, monkeypatch):
+    from headstart.errors import WorkError
+    from headstart.verbs import tune_trials
+
+    judge = tune_trials.Bench.judge
+
+    def fragile(self, params, on_share=None):
+        if params["lr"] > 0.5:
+            raise ValueError("a library fell over")
+        return judge(self, params, on_share)
+
+    monkeypatch.setattr(tune_trials.Bench, "judge", fragile)
+    options = {"source": str(tiny_source), "strategy": "finetune", "sampler": "grid", "epochs": 1} | QUICK
+    run = hs.tune(noisy_folder, space="lr=1e-3|1.0|1e-2", out=tmp_path / "r", **options)
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert rows.state.tolist() == ["judged", "failed", "judged"]
+    assert rows.why[1] == "ValueError: a library fell over"
+    with pytest.raises(WorkError, match="no trial could be judged.*a library fell over"):
+        hs.tune(noisy_folder, space="lr=1.0|2.0|3.0", out=tmp_path / "all", **options)
+
+
+def test_the_strategy_itself_is_searched_where_none_is_named(noisy_folder, tiny_source, tmp_path):
+    run = hs.tune(noisy_folder, source=str(tiny_source), trials=4, pruner="none", space="lr=1e-4..1e-2:log,strategy=probe|finetune", epochs=1, out=tmp_path / "r", **QUICK)  # fmt: skip
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert set(rows.strategy) == {"probe", "finetune"}  # the default of each begins
+    assert rows[rows.strategy == "probe"].lr.isna().all() and rows[rows.strategy == "finetune"].lr.notna().all()
+    assert run.recipe["strategy"] in ("probe", "finetune")
+
+
+def test_a_recipe_holds_the_space_and_arrays_need_no_file(tmp_path, tiny_source):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 12)
+    images = [(rng.normal(0, 20, (32, 32, 3)) + 100 + 50 * y).clip(0, 255).astype(np.uint8) for y in labels]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"source: {tiny_source}\nstrategy: finetune\nepochs: 1\nbaselines: none\nverify: false\ntrials: 2\nsampler: random\n"
+        "space:\n  lr: 1e-4..1e-2:log\n  augment: [none, light]\n"
+    )
+    run = hs.tune((images, labels), recipe=path, out=tmp_path / "r")
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert len(rows) == 2 and {"lr", "augment"} <= set(rows)
+    with pytest.raises(RecipeError, match="arrays in memory cannot be read by another process"):
+        hs.tune((images, labels), recipe=path, out=tmp_path / "s", workers=2)
+    with pytest.raises(RecipeError, match="unknown key in the recipe: got 'trials'.*headstart tune"):
+        hs.fit((images, labels), recipe=path, out=tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"space": "weight_dekay=0|0.1"}, RecipeError, "unknown parameter of the space: got 'weight_dekay'.*weight_decay="),
+        ({"space": "l2sp.weight=0.1|1"}, RecipeError, "unknown parameter of the space: got 'l2sp.weight'"),
+        ({"space": "seed=0|1"}, RecipeError, "not how the model is made, so it is not searched: got 'seed'"),
+        ({"space": "dropout=0..2"}, RecipeError, "bad value of dropout"),
+        ({"space": "augment=none|wild"}, RecipeError, "unknown augmentation: got 'wild'"),
+        ({"space": "lr=1e-3..1e-2", "sampler": "grid"}, RecipeError, "a grid needs points"),
+        ({"space": "lr=1|2|3", "sampler": "grid", "trials": 2}, RecipeError, "a grid visits every point"),
+        ({"space": "lr=0.1|1", "strategy": "probe"}, HandshakeError, "without gradient steps"),
+        ({"space": "layer=stem|layer9", "strategy": "probe"}, QuestionError, "no such layer"),
+        ({"space": "strategy=probe|finetune"}, RecipeError, "both given and searched"),
+        ({"space": "layer=a|b", "strategy": None, "epochs": 2}, HandshakeError, "no strategy of the space reads"),
+        ({"sampler": "tpx"}, RecipeError, "unknown sampler: got 'tpx'.*--sampler tpe"),
+        ({"pruner": "halve"}, RecipeError, "unknown pruner: got 'halve'.*--pruner halving"),
+        ({"trials": 0}, RecipeError, "bad value of trials: got 0; allowed: a whole number from 1 on"),
+        ({"folds": 6}, RecipeError, "bad value of folds: got 6; allowed: a whole number from 1 to 5"),
+        ({"join": True}, RecipeError, "--join needs the storage"),
+        ({"budget": "soon"}, RecipeError, "cannot read the budget"),
+    ],
+)  # fmt: skip
+def test_a_wrong_question_is_one_sentence_and_leaves_nothing(image_folder, tiny_source, tmp_path, options, error, words):
+    values = {"source": str(tiny_source), "strategy": "finetune", "workers": 0} | options
+    out = {} if options.get("join") else {"out": tmp_path / "r"}
+    with pytest.raises(error, match=words):
+        hs.tune(image_folder, **values, **out)
+    assert not (tmp_path / "r").exists() and not partial_of(tmp_path / "r").exists()
+
+
+def test_without_the_package_one_sentence_says_what_to_install(monkeypatch, image_folder):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(RecipeError, match=r"not installed: got 'optuna'. Try: pip install 'headstart\[tune\]'"):
+        hs.tune(image_folder)
+
+
+def test_few_labels_are_judged_at_the_last_epoch_as_fit_takes_it(image_folder, tiny_source, tmp_path, watched):
+    """Where fit holds out no validation images it takes the last epoch; so does the judging, whatever was best on the way."""
+    run = hs.tune(
+        image_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-3|3e-2", epochs=4, pruner="none",
+        out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    rows = pd.read_csv(run.path / "trials.csv")
+    last = [rows_[-1]["valid_accuracy"] for searching, _, rows_ in watched if searching]
+    assert rows.score.tolist() == pytest.approx(last, abs=1e-5)
+
+
+def test_the_journal_and_the_question_stay_in_the_run(noisy_folder, tiny_source, tmp_path):
+    run = hs.tune(noisy_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-3|1e-2", epochs=1, out=tmp_path / "r", **QUICK)  # fmt: skip
+    assert (run.path / "study.journal").stat().st_size > 0
+    asked = json.loads((run.path / "search.json").read_text())
+    assert asked["own"]["space"] == "lr=1e-3|1e-2" and asked["question"]["trials"] == 2
+    assert make_splits is not None
