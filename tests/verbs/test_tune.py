@@ -1,7 +1,5 @@
 """`tune`: trials never see a test image, the figure that is reported chose nothing, and what is shared is made once."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +8,7 @@ import yaml
 pytest.importorskip("optuna")
 
 import headstart as hs
-from headstart.data.splits import make_splits
-from headstart.errors import HandshakeError, QuestionError, RecipeError, RunError
+from headstart.errors import HandshakeError, QuestionError, RecipeError, RunError, WorkError
 from headstart.folder import partial_of
 
 QUICK = {"baselines": "none", "verify": False, "workers": 0}
@@ -45,7 +42,9 @@ def watched(monkeypatch):
         whole = module.transfer
 
         def transfer(source, strategy, classes, train_set, valid_set, *args, **kwargs):
-            digests = set(map(str, train_set.digests)) | (set(map(str, valid_set.digests)) if valid_set is not None and len(valid_set) else set())
+            digests = set(map(str, train_set.digests)) | (
+                set(map(str, valid_set.digests)) if valid_set is not None and len(valid_set) else set()
+            )
             rows = []
             hook = kwargs.pop("on_epoch", None)
 
@@ -64,7 +63,9 @@ def watched(monkeypatch):
     return seen
 
 
-def test_no_trial_sees_a_test_image_and_the_reported_figure_is_theirs_alone(noisy_folder, tiny_source, tmp_path, watched):
+def test_no_trial_sees_a_test_image_and_the_reported_figure_is_theirs_alone(
+    noisy_folder, tiny_source, tmp_path, watched
+):
     run = hs.tune(
         noisy_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-4..1e-2:log,augment=none|light", trials=3,
         epochs=2, out=tmp_path / "r", **QUICK,
@@ -93,6 +94,7 @@ def test_no_trial_sees_a_test_image_and_the_reported_figure_is_theirs_alone(nois
     assert "搜索" in run.report("zh").read_text()
 
 
+@pytest.mark.slow
 def test_a_grid_is_the_product_and_the_best_recipe_does_it_again(noisy_folder, tiny_source, tmp_path):
     run = hs.tune(
         noisy_folder, source=str(tiny_source), strategy="l2sp", space={"l2sp.weight": [0.01, 1.0], "lr": [1e-3, 1e-2]},
@@ -108,7 +110,9 @@ def test_a_grid_is_the_product_and_the_best_recipe_does_it_again(noisy_folder, t
     assert (again.path / "predictions.csv").read_text() == (run.path / "predictions.csv").read_text()
 
 
-def test_probe_trials_share_one_pass_and_a_small_space_is_visited_whole(noisy_folder, tiny_source, tmp_path, monkeypatch):
+def test_probe_trials_share_one_pass_and_a_small_space_is_visited_whole(
+    noisy_folder, tiny_source, tmp_path, monkeypatch
+):
     import headstart.features.extract as extraction
 
     passes = []
@@ -155,34 +159,61 @@ def test_trials_share_decoded_images_and_the_solved_head(noisy_folder, tiny_sour
     assert counts[1:] == [counts[0]] * 2  # the later trials decode no image and solve no head
 
 
-def test_pruning_ends_a_hopeless_trial_after_one_epoch_of_nine(noisy_folder, tiny_source, tmp_path, watched):
+def test_pruning_ends_hopeless_trials_and_what_is_left_is_counted(noisy_folder, tiny_source, tmp_path, monkeypatch):
+    """Trainings are played here: the first lr has the score 0.9 throughout, the others 0.1."""
+    from types import SimpleNamespace
+
+    import headstart.training.search.judge as judging
+
+    epochs = []
+
+    def transfer(source, strategy, classes, train_set, valid_set, settings, *, on_epoch, **more):
+        value, history = (0.9 if settings.optimisation["lr"] == 1e-3 else 0.1), []
+        epochs.append(0)
+        for epoch in range(1, settings.optimisation["epochs"] + 1):
+            epochs[-1] = epoch
+            history.append({"epoch": epoch, "valid_accuracy": value, "valid_loss": 1.0})
+            on_epoch(history[-1])
+        return SimpleNamespace(history=history)
+
+    monkeypatch.setattr(judging, "transfer", transfer)
     run = hs.tune(
-        noisy_folder, source=str(tiny_source), strategy="lpft", space="lr=1e-4|0.3|0.4|0.5", sampler="grid", epochs=9,
-        optimizer="sgd", warmup=0, out=tmp_path / "r", **QUICK,
+        noisy_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-3|2e-3|3e-3|4e-3|5e-3", sampler="grid", epochs=9,
+        valid_fraction=0, out=tmp_path / "r", **QUICK,
     )  # fmt: skip
-    epochs = [len(rows) for searching, _, rows in watched if searching]
-    states = pd.read_csv(run.path / "trials.csv").state.tolist()
-    assert states[0] == "judged" and epochs[0] == 9
-    assert "pruned" in states[1:]
-    assert all(n < 9 for n, state in zip(epochs, states, strict=True) if state == "pruned")
-    assert min(epochs) == 1
+    rows = pd.read_csv(run.path / "trials.csv")
+    assert rows.state.tolist() == ["judged"] + ["pruned"] * 4
+    assert epochs == [9, 1, 1, 1, 1]  # and 13 epochs in all are not more than 2 whole trainings
+    assert rows.share.tolist() == pytest.approx([1, *[1 / 9] * 4], abs=1e-5)
+    assert run.metrics["tuning"]["params"] == {"lr": 1e-3}
 
 
-def test_a_stopped_search_goes_on_with_what_it_had(noisy_folder, tiny_source, tmp_path, monkeypatch):
+@pytest.fixture
+def played(monkeypatch):
+    """Trials are played: the score is nearer to 1 the nearer the rate is to 1e-3; what was judged, in order."""
+    from headstart.training.search.judge import Judged
     from headstart.verbs import tune_trials
 
-    options = {"source": str(tiny_source), "strategy": "finetune", "space": "lr=1e-4..1e-2:log", "epochs": 1, "pruner": "none"} | QUICK
-    whole = hs.tune(noisy_folder, trials=5, out=tmp_path / "whole", **options)
-    judge, judged = tune_trials.Bench.judge, []
+    judged = []
 
-    def stopping(self, params, on_share=None):
-        if len(judged) == 3:
-            judged.append(None)
-            raise KeyboardInterrupt
+    def judge(self, params, on_share=None):
         judged.append(params["lr"])
-        return judge(self, params, on_share)
+        what = played_at.get(len(judged))
+        if what:
+            raise what
+        return Judged(1 - abs(np.log10(params["lr"] / 1e-3)) / 10, 0.5)
 
-    monkeypatch.setattr(tune_trials.Bench, "judge", stopping)
+    played_at = {}
+    monkeypatch.setattr(tune_trials.Bench, "judge", judge)
+    return judged, played_at
+
+
+def test_a_stopped_search_goes_on_with_what_it_had(noisy_folder, tiny_source, tmp_path, played):
+    judged, at = played
+    options = {"source": str(tiny_source), "strategy": "finetune", "space": "lr=1e-4..1e-2:log", "epochs": 1} | QUICK
+    whole = hs.tune(noisy_folder, trials=5, out=tmp_path / "whole", **options)
+    judged.clear()
+    at[4] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         hs.tune(noisy_folder, trials=5, out=tmp_path / "r", **options)
     assert partial_of(tmp_path / "r").is_dir()
@@ -190,37 +221,35 @@ def test_a_stopped_search_goes_on_with_what_it_had(noisy_folder, tiny_source, tm
         hs.fit(out=tmp_path / "r", resume=True)
     with pytest.raises(RecipeError, match="these options differ from it: got 'epochs, space'"):
         hs.tune(noisy_folder, out=tmp_path / "r", resume=True, space="lr=1|2", epochs=3, workers=0)
+    at.clear()
     run = hs.tune(noisy_folder, trials=5, out=tmp_path / "r", resume=True, **options)
-    assert len(judged) == 6  # three before, the one that was stopped, and two after: five trials in all
+    assert (
+        len(judged) == 6 and judged[3] == judged[4]
+    )  # three before, the one that was stopped, and two after: five trials in all
     columns = ["score", "lr"]
     a, b = (pd.read_csv(r.path / "trials.csv")[columns] for r in (run, whole))
     assert a.equals(b)  # as if it had never stopped
     assert run.metrics["target"] == whole.metrics["target"]
+    assert (run.path / "study.journal").stat().st_size > 0
     with pytest.raises(RunError, match="finished, there is nothing to resume"):
         hs.tune(out=tmp_path / "r", resume=True)
 
 
-def test_a_trial_that_fails_is_said_and_the_rest_goes_on(noisy_folder, tiny_source, tmp_path, monkeypatch):
-    from headstart.errors import WorkError
-    from headstart.verbs import tune_trials
-
-    judge = tune_trials.Bench.judge
-
-    def fragile(self, params, on_share=None):
-        if params["lr"] > 0.5:
-            raise ValueError("a library fell over")
-        return judge(self, params, on_share)
-
-    monkeypatch.setattr(tune_trials.Bench, "judge", fragile)
+def test_a_trial_that_fails_is_said_and_the_rest_goes_on(noisy_folder, tiny_source, tmp_path, played):
+    judged, at = played
     options = {"source": str(tiny_source), "strategy": "finetune", "sampler": "grid", "epochs": 1} | QUICK
+    at[2] = ValueError("a library fell over")
     run = hs.tune(noisy_folder, space="lr=1e-3|1.0|1e-2", out=tmp_path / "r", **options)
     rows = pd.read_csv(run.path / "trials.csv")
     assert rows.state.tolist() == ["judged", "failed", "judged"]
     assert rows.why[1] == "ValueError: a library fell over"
+    at |= {k: ValueError("a library fell over") for k in (4, 5, 6)}
     with pytest.raises(WorkError, match="no trial could be judged.*a library fell over"):
-        hs.tune(noisy_folder, space="lr=1.0|2.0|3.0", out=tmp_path / "all", **options)
+        hs.tune(noisy_folder, space="lr=1.0|2.0|3.0|4.0", out=tmp_path / "all", **options)
+    assert len(judged) == 6
 
 
+@pytest.mark.slow
 def test_the_strategy_itself_is_searched_where_none_is_named(noisy_folder, tiny_source, tmp_path):
     run = hs.tune(noisy_folder, source=str(tiny_source), trials=4, pruner="none", space="lr=1e-4..1e-2:log,strategy=probe|finetune", epochs=1, out=tmp_path / "r", **QUICK)  # fmt: skip
     rows = pd.read_csv(run.path / "trials.csv")
@@ -269,7 +298,9 @@ def test_a_recipe_holds_the_space_and_arrays_need_no_file(tmp_path, tiny_source)
         ({"budget": "soon"}, RecipeError, "cannot read the budget"),
     ],
 )  # fmt: skip
-def test_a_wrong_question_is_one_sentence_and_leaves_nothing(image_folder, tiny_source, tmp_path, options, error, words):
+def test_a_wrong_question_is_one_sentence_and_leaves_nothing(
+    image_folder, tiny_source, tmp_path, options, error, words
+):
     values = {"source": str(tiny_source), "strategy": "finetune", "workers": 0} | options
     out = {} if options.get("join") else {"out": tmp_path / "r"}
     with pytest.raises(error, match=words):
@@ -283,6 +314,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch, imag
         hs.tune(image_folder)
 
 
+@pytest.mark.slow
 def test_few_labels_are_judged_at_the_last_epoch_as_fit_takes_it(image_folder, tiny_source, tmp_path, watched):
     """Where fit holds out no validation images it takes the last epoch; so does the judging, whatever was best on the way."""
     run = hs.tune(
@@ -292,11 +324,3 @@ def test_few_labels_are_judged_at_the_last_epoch_as_fit_takes_it(image_folder, t
     rows = pd.read_csv(run.path / "trials.csv")
     last = [rows_[-1]["valid_accuracy"] for searching, _, rows_ in watched if searching]
     assert rows.score.tolist() == pytest.approx(last, abs=1e-5)
-
-
-def test_the_journal_and_the_question_stay_in_the_run(noisy_folder, tiny_source, tmp_path):
-    run = hs.tune(noisy_folder, source=str(tiny_source), strategy="finetune", space="lr=1e-3|1e-2", epochs=1, out=tmp_path / "r", **QUICK)  # fmt: skip
-    assert (run.path / "study.journal").stat().st_size > 0
-    asked = json.loads((run.path / "search.json").read_text())
-    assert asked["own"]["space"] == "lr=1e-3|1e-2" and asked["question"]["trials"] == 2
-    assert make_splits is not None

@@ -85,7 +85,11 @@ def search_section(run: Path, m: dict[str, Any], lang: str) -> Markup:
     cell = m["target"][t["metric"]]
     low, high = (f"{value * 100:.1f}" for value in cell["ci95"])
     shares = t["importance"]["values"]
-    rows = [r | {"said": {n: _said(r["params"].get(n)) for n in t["space"]}} for r in t["rows"] if r["state"] in w or r["state"] == "failed"]
+    rows = [
+        r | {"said": {n: _said(r["params"].get(n)) for n in t["space"]}}
+        for r in t["rows"]
+        if r["state"] in w or r["state"] == "failed"
+    ]
     rows.sort(key=lambda r: (r["state"] != "judged", -(r["score"] if r["score"] is not None else -1), r["number"]))
     counts = t["counts"]
     text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE).render(

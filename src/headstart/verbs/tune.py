@@ -82,7 +82,9 @@ def tune(
     }  # fmt: skip
     own = {k: v for k, v in own.items() if v is not None}
     if out is not None and join:
-        raise RecipeError(sentence("a joined search writes no run folder", got=f"--out {out}", fix="--join without --out"))
+        raise RecipeError(
+            sentence("a joined search writes no run folder", got=f"--out {out}", fix="--join without --out")
+        )
     if resume and not join and data is not None and out is not None:
         resume = Path(out).exists() or partial_of(Path(out)).exists()  # nothing was begun: the same command starts it
     if resume and not join:
@@ -106,7 +108,9 @@ def tune(
     budget = read_budget(plan.budget)
     declared_space(own.get("space"))
     if not isinstance(plan.data, str) and (join or workers):
-        raise RecipeError(sentence("arrays in memory cannot be read by another process", fix="workers=0, or images in files"))
+        raise RecipeError(
+            sentence("arrays in memory cannot be read by another process", fix="workers=0, or images in files")
+        )
     if join:
         if "storage" not in own:
             raise RecipeError(sentence("--join needs the storage of the study", fix="--storage journal.log"))
@@ -154,14 +158,18 @@ def _through(
     began = time.time()
     kept = read_json(work / SEARCH)
     target = read_target(plan, progress)
-    question = _question(plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None)
+    question = _question(
+        plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None
+    )
     write_json(work / SEARCH, {**kept, "question": question.to_dict()})
     book = _search(question, target, work, own, workers, progress)
     searched = time.time() - began
     best = book.best()
     if best is None:
         raise WorkError(
-            sentence("no trial was finished within the budget", got=plan.budget, fix=f"--resume --out {out} --budget 1h")
+            sentence(
+                "no trial was finished within the budget", got=plan.budget, fix=f"--resume --out {out} --budget 1h"
+            )
         )
     final = report_search(book, question, target, best, work, searched, progress)
     write_text(work / "recipe.yaml", final.to_yaml())
@@ -194,14 +202,18 @@ def _question(
     if "question" in kept:
         known = Question.from_dict(kept["question"])
         if known.digest != target.dataset.digest:
-            raise RecipeError(sentence("the data are not those that this search began with", fix="--force to start again"))
+            raise RecipeError(
+                sentence("the data are not those that this search began with", fix="--force to start again")
+            )
         return Question.from_dict({
             **kept["question"], "values": {**known.values, "data": plan.data, "device": plan.device}, "storage": where, "until": until,
             "trials": min(int(own.get("trials", known.trials)), known.trials if known.sampler == "grid" else 10**9),
         })  # fmt: skip
     declared = declared_space(own.get("space"))
     device = pick_device(plan.device)
-    first = str(declared["source"].ends[0]) if declared and "source" in declared and plan.source == "auto" else plan.source
+    first = (
+        str(declared["source"].ends[0]) if declared and "source" in declared and plan.source == "auto" else plan.source
+    )
     if first == "auto":
         # as for a strategy that is given: the search finds the layer, so that none is ranked before it
         ranked = plan.model_copy(update={"strategy": "finetune", "layer": "last"})
@@ -237,7 +249,9 @@ def _question(
     )  # fmt: skip
 
 
-def _search(question: Any, target: Any, work: Path, own: dict[str, Any], workers: int | None, progress: Progress) -> Any:
+def _search(
+    question: Any, target: Any, work: Path, own: dict[str, Any], workers: int | None, progress: Progress
+) -> Any:
     """Work on trials until they are done."""
     from headstart.verbs.tune_trials import Deadline, hopeless
     from headstart.verbs.tune_trials import work as work_on
@@ -282,7 +296,12 @@ def _search(question: Any, target: Any, work: Path, own: dict[str, Any], workers
 
 
 def _join(
-    plan: Recipe, values: dict[str, Any], own: dict[str, Any], workers: int | None, budget: float | None, progress: Progress
+    plan: Recipe,
+    values: dict[str, Any],
+    own: dict[str, Any],
+    workers: int | None,
+    budget: float | None,
+    progress: Progress,
 ) -> int:
     """Work on the trials of a study that was begun elsewhere."""
     import tempfile
@@ -295,7 +314,9 @@ def _join(
     optuna = need_optuna()
     if STUDY not in optuna.get_all_study_names(open_storage(question.storage)):
         raise RunError(
-            sentence("no search was begun there", got=question.storage, fix="the same command without --join, on one machine")
+            sentence(
+                "no search was begun there", got=question.storage, fix="the same command without --join, on one machine"
+            )
         )
     with tempfile.TemporaryDirectory() as aside:
         return len(_search(question, target, Path(aside), own, workers, progress).finished())

@@ -59,4 +59,6 @@ def report_search(
 def _domains(book: Book) -> list[tuple[str, Any]]:
     many = list(book.space.branches)
     first = [("strategy", "|".join(many))] if len(many) > 1 else []
-    return first + [(name, book.space.domain(name)) for name in book.space.names if name != "strategy" or len(many) == 1]
+    return first + [
+        (name, book.space.domain(name)) for name in book.space.names if name != "strategy" or len(many) == 1
+    ]

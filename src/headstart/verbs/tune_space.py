@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headstart.data.augment import augmentation
 from headstart.data.dataset import ImageDataset
 from headstart.errors import HandshakeError, RecipeError, near, sentence
 from headstart.recipe import STEPWISE, Recipe, make_recipe
@@ -44,10 +45,12 @@ class Searched:
 
 
 def apply(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe of a trial: ``values`` with its parameters in their places."""
+    """The recipe of a trial: ``values`` with its parameters in their places, without what a solved head would not read."""
     text = str(params.get(STRATEGY, values.get(STRATEGY)))
     inner = {name: value for name, value in params.items() if "." in name}
     fields = {name: value for name, value in params.items() if "." not in name}
+    if not parse_strategy(text).procedure.by_steps:
+        values = {name: value for name, value in values.items() if name not in STEPWISE}
     return {**values, **fields, STRATEGY: with_arguments(text, inner) if inner else text}
 
 
@@ -77,7 +80,9 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
     for name in declared or ():
         if not any(name in branch for branch in branches.values()):
             raise HandshakeError(
-                sentence("no strategy of the space reads this parameter, so it would do nothing", got=name, allowed=texts)
+                sentence(
+                    "no strategy of the space reads this parameter, so it would do nothing", got=name, allowed=texts
+                )
             )
     if not any(branches.values()) and len(branches) == 1:
         raise RecipeError(
@@ -85,7 +90,10 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
         )  # fmt: skip
     if recipe.layer == "auto" and not any("layer" in branch for branch in branches.values()):
         raise RecipeError(
-            sentence("the layer is left open, but the space does not search it", fix="--space 'layer=NAME|NAME,...', or --layer last")
+            sentence(
+                "the layer is left open, but the space does not search it",
+                fix="--space 'layer=NAME|NAME,...', or --layer last",
+            )
         )
     space = Space(branches)
     _allowed(recipe, source, space, train_set.classes)
@@ -125,15 +133,21 @@ def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset)
     else:
         if counts.max() >= 2 * max(1, counts.min()):
             found["imbalance"] = Choice(("none", "weights"))
-        layers = [tap.layer for tap in taps_of(source)] if source.pretrained and strategy.procedure.reads == "one" else []
+        layers = (
+            [tap.layer for tap in taps_of(source)] if source.pretrained and strategy.procedure.reads == "one" else []
+        )
         if len(layers) > 1:
-            found["layer"] = Choice(tuple(reversed(layers)))  # of equals the first is taken: an earlier layer must earn its place
-    found = {name: d for name, d in found.items() if name not in given or (name, getattr(recipe, name)) == ("layer", "auto")}
+            found["layer"] = Choice(
+                tuple(reversed(layers))
+            )  # of equals the first is taken: an earlier layer must earn its place
+    found = {
+        name: d for name, d in found.items() if name not in given or (name, getattr(recipe, name)) == ("layer", "auto")
+    }
     for name, value in arguments.items():
         part, _, key = name.partition(".")
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if part in TERMS and key.endswith("weight") and number and value > 0:
-            found[name] = Range(_nice(value / 30), _nice(value * 30), log=True)
+        if part in TERMS and key.endswith("weight") and number and float(value) > 0:
+            found[name] = Range(_nice(float(value) / 30), _nice(float(value) * 30), log=True)
     if "last.n" in arguments and len(source.layers) > 2:
         found["last.n"] = Choice(tuple(range(1, min(4, len(source.layers)))))
     if "head2toe.fraction" in arguments:
@@ -202,16 +216,20 @@ def _allowed(recipe: Recipe, source: Source, space: Space, classes: tuple[str, .
     given = {name: getattr(recipe, name) for name in recipe.model_fields_set} | {"data": recipe.data}
     task = Classification(classes)
     for text, branch in space.branches.items():
-        stepwise = [name for name in branch if name in STEPWISE]
+        stepwise = [name for name in branch if name in STEPWISE] + (
+            recipe.stepwise_set if len(space.branches) == 1 else []
+        )
         for name, d in branch.items():
             for value in d.ends:
                 values = apply({**given, STRATEGY: text}, {name: value})
                 if name == "layer":
                     at_layer(source, str(value))
+                if name == "augment":
+                    augmentation(value)
                 trial = make_recipe({key: v for key, v in values.items() if key != "data"} | {"data": "-"})
                 handshake(
                     parse_strategy(trial.strategy), source.layers, task, pretrained=source.pretrained,
-                    has=facts(source, settings_of(trial).feeding), stepwise_options=[*recipe.stepwise_set, *stepwise],
+                    has=facts(source, settings_of(trial).feeding), stepwise_options=stepwise,
                     layer="last" if "layer" not in branch and trial.layer == "auto" else trial.layer,
                 )  # fmt: skip
 
@@ -249,5 +267,3 @@ def declared_space(given: Any) -> dict[str, Domain] | None:
     if not isinstance(given, (str, Mapping)):
         raise RecipeError(sentence("the space is a table of names", got=given, fix="space: {lr: 1e-5..1e-2:log}"))
     return read_space(given)
-
-

@@ -255,9 +255,7 @@ class Deadline:
         """Seconds for trials; ``longest``: what a whole trial takes, if it is known."""
         if self.until is None:
             return float("inf")
-        whole = [
-            t.user_attrs.get("seconds", 0.0) for t in self.book.finished() if t.state == self.book.states.COMPLETE
-        ]
+        whole = [t.user_attrs.get("seconds", 0.0) for t in self.book.finished() if t.state == self.book.states.COMPLETE]
         return self.until - time.time() - CLOSING - 1.25 * self.trainings * max([longest, *whole])
 
     def over(self) -> bool:

@@ -97,10 +97,9 @@ def supervise(
                                 fix="--workers 0 (the trials in this process)",
                             )
                         )  # fmt: skip
-            if not running and book.waits() == 0 and not book.done:
-                # what is under way belongs to somebody else, or to nobody any more
-                if not book.reclaim(private=private):
-                    time.sleep(POLL)
+            # what is under way then belongs to somebody else, or to nobody any more
+            if not running and book.waits() == 0 and not book.done and not book.reclaim(private=private):
+                time.sleep(POLL)
             look(book)
     finally:
         for process, _ in running.values():

@@ -16,7 +16,6 @@ from headstart.errors import RecipeError, near, sentence
 from headstart.training.search.space import Space
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
@@ -42,7 +41,9 @@ def need_optuna() -> Any:
         import optuna
     except ImportError:
         raise RecipeError(
-            sentence("the search needs a package that is not installed", got="optuna", fix="pip install 'headstart[tune]'")
+            sentence(
+                "the search needs a package that is not installed", got="optuna", fix="pip install 'headstart[tune]'"
+            )
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -95,7 +96,9 @@ def open_storage(where: str) -> BaseStorage:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
         said = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise RecipeError(
-            sentence("cannot open the storage", got=where, allowed=said, fix="--storage journal.log, or sqlite:///tune.db")
+            sentence(
+                "cannot open the storage", got=where, allowed=said, fix="--storage journal.log, or sqlite:///tune.db"
+            )
         ) from None
 
 
@@ -112,9 +115,7 @@ def mend(path: Path, lock: Any) -> None:
             file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def make_sampler(
-    name: str, seed: int, total: int, place: Callable[[int], int], *, conditional: bool
-) -> BaseSampler:
+def make_sampler(name: str, seed: int, total: int, place: Callable[[int], int], *, conditional: bool) -> BaseSampler:
     """Samplers whose draws are those of (seed, place of the trial), so that a study that goes on draws what it would have drawn.
 
     ``tpe``: multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018), the first third of the trials, 3 to 10, at random.
@@ -174,14 +175,14 @@ def takes_place(trial: FrozenTrial) -> bool:
 
 
 def me() -> dict[str, Any]:
-    """This process, so that others can tell whether it lives."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+    """This process, so that others can tell whether it lives: its number, and when it began, as numbers come again."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "began": _stat(os.getpid(), 19)}
 
 
-def _began(pid: int) -> str:
-    """When a process began, in ticks since the machine did (where /proc tells); a number that comes again is another process."""
+def _stat(pid: int, field: int) -> str:
+    """A field of /proc/PID/stat behind the name (0: state, 19: when it began); ``""`` where there is no such file."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[field]
     except (OSError, IndexError):
         return ""
 
@@ -194,13 +195,7 @@ def alive(worker: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         pass
-    now = _began(worker["pid"])
-    state = ""
-    try:
-        state = Path(f"/proc/{worker['pid']}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (OSError, IndexError):
-        pass
-    return now == worker["began"] and state != "Z"
+    return _stat(worker["pid"], 19) == worker["began"] and _stat(worker["pid"], 0) != "Z"
 
 
 class Book:
@@ -226,7 +221,7 @@ class Book:
         optuna = need_optuna()
         self.storage, self.space, self.total, self.rungs = storage, space, total, rungs
         self.states = optuna.trial.TrialState
-        self.study: optuna.Study = optuna.create_study(
+        self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=make_pruner(pruner, rungs),
             sampler=make_sampler(sampler, seed, total, self.place, conditional=len(space.branches) > 1),
         )  # fmt: skip

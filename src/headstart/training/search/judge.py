@@ -98,25 +98,29 @@ def judge(
             progress=SILENT, **how,
         )  # fmt: skip
         if moved.cross_validated is None:
-            raise DataError(sentence("too few labels to hold any out, so that trials cannot be told apart", got=len(dataset)))
+            raise DataError(
+                sentence("too few labels to hold any out, so that trials cannot be told apart", got=len(dataset))
+            )
         return Judged(moved.cross_validated, None)
     if strategy.procedure.by_steps and not best_epoch:
         # nothing that is held out may end a training that `fit` would not end
-        settings = replace(settings, optimisation={**settings.optimisation, "patience": settings.optimisation["epochs"]})
+        settings = replace(
+            settings, optimisation={**settings.optimisation, "patience": settings.optimisation["epochs"]}
+        )
     scores: list[float] = []
     losses: list[float] = []
     for k, (learn, held) in enumerate(folds):
         train_set, held_out = dataset.subset(learn), dataset.subset(held)
         assert held_out.labels is not None
         best = [-np.inf]
+        epochs = settings.optimisation["epochs"] if strategy.procedure.by_steps else 1
 
-        def hook(row: dict[str, Any], k: int = k, best: list[float] = best) -> None:
+        def hook(row: dict[str, Any], k: int = k, best: list[float] = best, epochs: int = epochs) -> None:
             now = row[f"valid_{metric}"]
             best[0] = max(best[0], now) if best_epoch else now
             if on_share:
                 on_share((k + row["epoch"] / epochs) / len(folds), float(np.mean([*scores, best[0]])))
 
-        epochs = settings.optimisation["epochs"] if strategy.procedure.by_steps else 1
         moved = transfer(
             source, strategy, dataset.classes, train_set, held_out if strategy.procedure.by_steps else None, settings, seed=seed,
             score=score, metric=metric, layer=layer, head=head(k, train_set) if head and strategy.solved_head else None,

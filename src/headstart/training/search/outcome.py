@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from headstart.training.search.book import Book, need_optuna
@@ -66,10 +67,12 @@ def importance(book: Book, seed: int) -> dict[str, Any]:
         return {"values": {}, "evaluator": name, "n": len(study.trials)}
     kinds = optuna.importance
     evaluator = kinds.PedAnovaImportanceEvaluator() if conditional else kinds.FanovaImportanceEvaluator(seed=seed)
-    try:
-        values = kinds.get_param_importances(study, evaluator=evaluator)
-    except (RuntimeError, ValueError):  # no variance that a forest could split
-        values = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that few trials tell little is said beside the values
+        try:
+            values = kinds.get_param_importances(study, evaluator=evaluator)
+        except (RuntimeError, ValueError):  # no variance that a forest could split
+            values = {}
     return {"values": {k: float(v) for k, v in values.items()}, "evaluator": name, "n": len(study.trials)}
 
 

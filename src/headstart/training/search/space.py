@@ -230,7 +230,9 @@ def _range(where: str, low: Any, high: Any, log: bool, points: int | None) -> Do
         )
     if log and low <= 0:
         raise RecipeError(
-            sentence("a range in the logarithm begins above 0", where=where, got=f"{low:g}..{high:g}:log", allowed="> 0")
+            sentence(
+                "a range in the logarithm begins above 0", where=where, got=f"{low:g}..{high:g}:log", allowed="> 0"
+            )
         )
     found = Range(low, high, log)
     if points is None:
