@@ -324,3 +324,47 @@ def test_few_labels_are_judged_at_the_last_epoch_as_fit_takes_it(image_folder, t
     rows = pd.read_csv(run.path / "trials.csv")
     last = [rows_[-1]["valid_accuracy"] for searching, _, rows_ in watched if searching]
     assert rows.score.tolist() == pytest.approx(last, abs=1e-5)
+
+
+def test_another_machine_adds_trials_to_the_same_study(noisy_folder, tiny_source, tmp_path, played):
+    judged, _ = played
+    options = {
+        "source": str(tiny_source),
+        "strategy": "finetune",
+        "space": "lr=1e-4..1e-2:log",
+        "epochs": 1,
+        "workers": 0,
+    }
+    there = {"storage": str(tmp_path / "shared.log"), **options}
+    with pytest.raises(RunError, match="no search of these data with these options was begun there"):
+        hs.tune(noisy_folder, join=True, **there)
+    run = hs.tune(noisy_folder, trials=2, baselines="none", verify=False, out=tmp_path / "r", **there)
+    assert hs.tune(noisy_folder, join=True, **there) == 2 == len(judged)  # as many as were asked for: none is left
+    assert hs.tune(noisy_folder, join=True, trials=4, **there) == 4 == len(judged)
+    assert len(set(judged)) == 4  # it draws what a longer search would have drawn
+    with pytest.raises(RunError, match="no search of these data"):
+        hs.tune(noisy_folder, join=True, **there | {"epochs": 2})
+    assert (
+        sorted(p.name for p in tmp_path.glob("*r*") if p.is_dir()) == ["r"]
+        and len(pd.read_csv(run.path / "trials.csv")) == 2
+    )
+
+
+def test_a_budget_keeps_back_what_the_final_training_takes(monkeypatch):
+    from types import SimpleNamespace
+
+    from headstart.verbs import tune_trials
+    from headstart.verbs.decide import CLOSING
+
+    now = [1000.0]
+    monkeypatch.setattr(tune_trials.time, "time", lambda: now[0])
+    done = []
+    book = SimpleNamespace(finished=lambda: done, states=SimpleNamespace(COMPLETE="whole"))
+    question = SimpleNamespace(until=1000.0 + CLOSING + 100, values={"baselines": ["scratch"], "seeds": 2})
+    clock = tune_trials.Deadline(question, book)
+    assert clock.left() == 100 and not clock.cuts(0.5, 60)  # the first trial may finish while there is time at all
+    done.append(SimpleNamespace(state="whole", user_attrs={"seconds": 10.0}))
+    assert clock.left() == 100 - 1.25 * 4 * 10  # two seeds, each with its scratch
+    assert not clock.over() and clock.cuts(0.5, 10) and not clock.cuts(0.5, 9)
+    now[0] += 51
+    assert clock.over()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from headstart.run import Run
 SEARCH = "search.json"
 """In the run folder: what is searched, and how."""
 JOURNAL = "study.journal"
-STUDY = "headstart"
 TRIALS = 20
 
 
@@ -153,6 +153,7 @@ def _through(
 ) -> None:  # fmt: skip
     """Everything between an open run folder and a finished one."""
     from headstart.verbs.tune_report import report_search
+    from headstart.verbs.tune_trials import Deadline
     from headstart.verbs.work import work_through
 
     began = time.time()
@@ -172,6 +173,9 @@ def _through(
             )
         )
     final = report_search(book, question, target, best, work, searched, progress)
+    if "scratch" in final.baselines and Deadline(question, book).left() < 0:
+        progress.say("the baseline scratch is left out: the budget has no time for it")
+        final = final.model_copy(update={"baselines": [name for name in final.baselines if name != "scratch"]})
     write_text(work / "recipe.yaml", final.to_yaml())
     work_through(final, work, out, keep_head=False, progress=progress)
     metrics = read_json(work / "metrics.json")
@@ -244,7 +248,7 @@ def _question(
     return Question(
         values={**fixed, "source": source.name if plan.source == "auto" else plan.source},
         space=found.space.to_dict(), trials=total, sampler=sampler, pruner=str(own.get("pruner", "halving")), folds=folds,
-        storage=where, study=STUDY, rungs=found.rungs * max(1, folds), digest=target.dataset.digest,
+        storage=where, rungs=found.rungs * max(1, folds), digest=target.dataset.digest, source_digest=source.digest,
         queue=found.space.grid() if sampler == "grid" else found.starts, until=until,
     )  # fmt: skip
 
@@ -259,8 +263,10 @@ def _search(
     book = question.book()
     shared = "storage" in own
     book.begin(question.queue)
-    book.reclaim(private=not shared and not workers)
+    book.reclaim(private=False)
     count = len(book.finished())
+    if count:
+        progress.say(f"{count} trials of this search are finished already")
     progress.start(f"search ({question.sampler}, {question.pruner})", total=question.trials, unit="trial")
     progress.advance(count)
 
@@ -276,6 +282,8 @@ def _search(
     n = (1 if in_files else 0) if workers is None else workers
     if n == 0:
         work_on(question, target.learning, after=look)
+        while not shared and not book.done and book.reclaim(private=True):
+            work_on(question, target.learning, after=look)
     else:
         from headstart.verbs.tune_workers import commands, supervise
 
@@ -311,13 +319,16 @@ def _join(
     question = _question(plan, values, own, target, progress, kept={}, work=None, until=until)
     from headstart.training.search.book import need_optuna, open_storage
 
-    optuna = need_optuna()
-    if STUDY not in optuna.get_all_study_names(open_storage(question.storage)):
+    storage = open_storage(question.storage)
+    if question.study not in need_optuna().get_all_study_names(storage):
         raise RunError(
             sentence(
-                "no search was begun there", got=question.storage, fix="the same command without --join, on one machine"
+                "no search of these data with these options was begun there", got=question.storage,
+                fix="the same command without --join, on one machine",
             )
-        )
+        )  # fmt: skip
+    if "trials" not in own:  # as many as the one who began it asked for
+        question = replace(question, trials=question.book().asked)
     with tempfile.TemporaryDirectory() as aside:
         return len(_search(question, target, Path(aside), own, workers, progress).finished())
 

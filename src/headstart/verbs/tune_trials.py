@@ -32,8 +32,26 @@ from headstart.verbs.decide import CLOSING
 from headstart.verbs.settings import settings_of
 from headstart.verbs.tune_space import apply
 
-OWN = ("device", "workers", "budget", "lang", "verify", "log", "baselines", "seeds", "data")
-"""Fields of the recipe that may differ between machines that work on one study, or that no trial reads."""
+OWN = (
+    "device",
+    "workers",
+    "budget",
+    "lang",
+    "verify",
+    "log",
+    "baselines",
+    "seeds",
+    "data",
+    "source",
+    "sources",
+    "arch",
+)
+"""Fields of the recipe that may differ between machines that work on one study (data and source count by their digests), or that
+no trial reads."""
+
+
+SIGN = 30.0
+"""Seconds between two signs of life of a trial."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +65,8 @@ class Question:
         sampler, pruner: names.
         folds: parts that are held out in turn; 0: the solver's own cross-validation.
         storage: journal file or address of a database.
-        study: its name there.
         rungs: see :class:`headstart.verbs.tune_space.Searched`.
-        digest: of the data.
+        digest, source_digest: of the data, and of the source's weights.
         queue: parameters of the first trials.
         until: when everything has to be done, in seconds since 1970; ``None`` for no limit.
     """
@@ -61,18 +78,24 @@ class Question:
     pruner: str
     folds: int
     storage: str
-    study: str
     rungs: int
     digest: str
+    source_digest: str
     queue: list[dict[str, Any]] = field(default_factory=list)
     until: float | None = None
 
     @property
     def fingerprint(self) -> str:
         """The same for every machine that may work on the study."""
-        said = {key: value for key, value in self.values.items() if key not in OWN}
-        what = (said, self.space, self.sampler, self.pruner, self.folds, self.rungs, self.digest)
+        recipe = make_recipe({**self.values, "data": "-"}).model_dump()
+        said = {key: value for key, value in recipe.items() if key not in OWN}
+        what = (said, self.space, self.sampler, self.pruner, self.folds, self.rungs, self.digest, self.source_digest)
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    @property
+    def study(self) -> str:
+        """The name of the study, so that one storage can hold many."""
+        return f"headstart-{self.fingerprint}"
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -106,7 +129,7 @@ class Bench:
             self.base["device"] = device
         seed = int(self.base.get("seed") or 0)
         self.folds = cut(learning, question.folds, seed) if question.folds else None
-        self.own_split = bool(self.folds) and question.folds == 1 and "valid" in set(map(str, learning.splits))
+        self.own_split = "valid" in set(map(str, learning.splits))
         self.decoded = DecodedCache(DECODED_BYTES)
         self.sources: dict[tuple[Any, ...], Source] = {}
         self.heads: dict[tuple[Any, ...], Any] = {}
@@ -176,13 +199,15 @@ def work(
     clock = Deadline(question, book)
     while not clock.over() and (trial := book.ask()) is not None:
         began = time.perf_counter()
-        rung = 0
+        rung, seen = 0, time.time()
 
         def on_share(share: float, score: float, trial: Any = trial, began: float = began) -> None:
-            nonlocal rung
+            nonlocal rung, seen
             if on_epoch:
                 on_epoch()
-            trial.set_user_attr("seen", time.time())
+            if time.time() - seen > SIGN:
+                seen = time.time()
+                trial.set_user_attr("seen", seen)
             now = int(share * question.rungs + 1e-9)
             if share >= 1 or now <= rung:
                 return

@@ -263,9 +263,15 @@ class Book:
 
     def begin(self, queue: list[dict[str, Any]]) -> None:
         """Queue the first trials (a grid's points, or the defaults), once in the life of a study."""
+        self.study.set_user_attr("trials", max(self.total, self.study.user_attrs.get("trials", 0)))
         if not self.study.get_trials(deepcopy=False):
             for params in queue[: self.total]:
                 self.study.enqueue_trial(params)
+
+    @property
+    def asked(self) -> int:
+        """Trials that the one who began the study asked for."""
+        return int(self.study.user_attrs.get("trials", self.total))
 
     def ask(self) -> Trial | None:
         """The next trial to work on, ``None`` where none is left."""
