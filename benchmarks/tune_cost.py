@@ -50,9 +50,13 @@ def main() -> None:
     parser.add_argument("--source", default="bundled/objects")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--labels-per-class", type=int, help="fewer images, for a shorter run")
+    parser.add_argument("--epochs", type=int, help="of each fine-tuning, instead of the default")
     parser.add_argument("--only", choices=["probe", "finetune"])
     args = parser.parse_args()
     same = ["--source", args.source, "--baselines", "none", "--no-verify"]
+    same += ["--labels-per-class", args.labels_per_class] if args.labels_per_class else []
+    steps = ["--strategy", "finetune", *(["--epochs", args.epochs] if args.epochs else [])]
     search = ["--trials", args.trials, "--workers", args.workers]
     with tempfile.TemporaryDirectory() as aside:
         root = Path(aside)
@@ -69,7 +73,7 @@ def main() -> None:
             headstart(
                 "fit", args.data, *same, "--strategy", "finetune", "--epochs", 1, "--out", root / "f0", cache=cache
             )
-            _, fitted = headstart("fit", args.data, *same, "--strategy", "finetune", "--out", root / "f1", cache=cache)
+            _, fitted = headstart("fit", args.data, *same, *steps, "--out", root / "f1", cache=cache)
             one = fitted["seconds"]["transfer"]
             wall, found = headstart(
                 "tune", args.data, *same, "--strategy", "finetune", *search, "--out", root / "f2", cache=cache

@@ -56,8 +56,8 @@ def tune(
         pruner: ``"halving"`` (default), ``"median"``, ``"hyperband"`` or ``"none"``.
         folds: 1 to 5 fifths of the training images that are held out in turn, default 1 (the data's own validation split where
             there is one); heads that are solved are judged by their cross-validation.
-        workers: processes that work on trials, default 1; 0: the trials run in this process (as they do with arrays in memory).
-            Each decodes with its share of the cores.
+        workers: processes that work on trials, default 1; 0: the trials run in this process (the default where heads are solved, and for
+            arrays in memory). Each decodes with its share of the cores.
         storage: journal file or database (``sqlite:///tune.db``, ``postgresql://...``) that several machines can reach; default: a
             journal in the run folder.
         join: only add trials to the study at ``storage`` that the same command without ``join`` began elsewhere; no run folder.
@@ -279,7 +279,7 @@ def _search(
 
     metric = make_recipe({**question.values, "data": "-"}).metric
     in_files = isinstance(question.values.get("data"), str)
-    n = (1 if in_files else 0) if workers is None else workers
+    n = int(in_files and question.folds > 0) if workers is None else workers  # a solved head takes less time than a process
     if n == 0:
         work_on(question, target.learning, after=look)
         while not shared and not book.done and book.reclaim(private=True):
