@@ -279,7 +279,9 @@ def _search(
 
     metric = make_recipe({**question.values, "data": "-"}).metric
     in_files = isinstance(question.values.get("data"), str)
-    n = int(in_files and question.folds > 0) if workers is None else workers  # a solved head takes less time than a process
+    n = (
+        int(in_files and question.folds > 0) if workers is None else workers
+    )  # a solved head takes less time than a process
     if n == 0:
         work_on(question, target.learning, after=look)
         while not shared and not book.done and book.reclaim(private=True):

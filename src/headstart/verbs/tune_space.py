@@ -16,7 +16,7 @@ from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.terms.catalogue import TERMS
-from headstart.tasks.classification import Classification
+from headstart.tasks.classification import Classification, class_weights
 from headstart.training.finetune import facts
 from headstart.training.search.space import STRATEGY, Choice, Domain, Range, Space
 from headstart.training.transfer import resolve
@@ -67,14 +67,16 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
         HandshakeError: a parameter that would do nothing with the strategy.
     """
     declared = dict(declared) if declared is not None else None
-    n_train = len(train_set)
     texts = _strategies(recipe, source, declared)
     if declared is not None:
         _known(declared, texts)
+    classes, alone = train_set.classes, len(texts) == 1
     branches: dict[str, dict[str, Domain]] = {}
     for text in texts:
+        _agree(recipe, source, text, classes, alone=alone)
         if declared is None:
-            branches[text] = built_in(recipe, source, text, train_set)
+            found = built_in(recipe, source, text, train_set)
+            branches[text] = {name: d for name, d in found.items() if _takes(recipe, source, text, name, d, classes)}
         else:
             branches[text] = {name: d for name, d in declared.items() if len(texts) == 1 or _acts(name, text)}
     for name in declared or ():
@@ -96,11 +98,14 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
             )
         )
     space = Space(branches)
-    _allowed(recipe, source, space, train_set.classes)
-    epochs = [_epochs(recipe, source, text, n_train, branch) for text, branch in branches.items()]
+    for text, branch in space.branches.items():
+        for name, d in branch.items():
+            for value in d.ends:
+                _agree(recipe, source, text, classes, {name: value}, alone=alone)
+    epochs = [_epochs(recipe, source, text, train_set, branch) for text, branch in branches.items()]
     solved = [not parse_strategy(text).procedure.by_steps for text in texts]
     return Searched(
-        space, space.starts({text: _defaults(recipe, source, text, n_train) for text in texts}),
+        space, space.starts({text: _defaults(recipe, source, text, train_set) for text in texts}),
         min((least for least, s in zip(epochs, solved, strict=True) if not s), default=1),
         all(solved) and recipe.metric == "accuracy",
     )  # fmt: skip
@@ -110,17 +115,16 @@ def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset)
     """What is worth searching for a strategy: the recipe's own values are kept, what it leaves open is searched.
 
     By gradient steps: the learning rate from a tenth to ten times its default, weight decay, label smoothing, mixup,
-    augmentation, the weights of the terms from a thirtieth to thirty times theirs, how many layers ``last`` trains. Solved: the
-    layer that the head reads, class weights where the largest class has twice the images of the smallest; with ``head2toe`` the
+    augmentation, the weights of the terms from a thirtieth to thirty times theirs, how many layers ``last`` trains, the rank of LoRA. Solved: the
+    layer that the head reads, class weights where the classes differ in size; with ``head2toe`` the
     share of features and the grid.
     """
-    n_train, counts = len(train_set), train_set.counts
     strategy = parse_strategy(text)
     given = recipe.model_fields_set
     found: dict[str, Domain] = {}
     arguments = arguments_of(text)
     if strategy.procedure.by_steps:
-        lr = _defaults(recipe, source, text, n_train)["lr"]
+        lr = _defaults(recipe, source, text, train_set)["lr"]
         found = {
             "lr": Range(_nice(lr / 10), _nice(lr * 10), log=True),
             "weight_decay": Range(1e-4, 0.3, log=True),
@@ -128,10 +132,8 @@ def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset)
             "mixup": Choice((0.0, 0.2)),
             "augment": Choice(("none", "light", "standard")),
         }
-        if any("hard_labels" in term.needs for term in strategy.terms):
-            del found["mixup"]
     else:
-        if counts.max() >= 2 * max(1, counts.min()):
+        if _uneven(train_set):
             found["imbalance"] = Choice(("none", "weights"))
         layers = (
             [tap.layer for tap in taps_of(source)] if source.pretrained and strategy.procedure.reads == "one" else []
@@ -148,6 +150,9 @@ def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if part in TERMS and key.endswith("weight") and number and float(value) > 0:
             found[name] = Range(_nice(float(value) / 30), _nice(float(value) * 30), log=True)
+    for name in ("lora.rank", "dora.rank"):
+        if name in arguments:
+            found[name] = Choice((4, 8, 16))
     if "last.n" in arguments and len(source.layers) > 2:
         found["last.n"] = Choice(tuple(range(1, min(4, len(source.layers)))))
     if "head2toe.fraction" in arguments:
@@ -211,47 +216,73 @@ def _acts(name: str, text: str) -> bool:
     return name != "layer" or strategy.procedure.reads == "one"
 
 
-def _allowed(recipe: Recipe, source: Source, space: Space, classes: tuple[str, ...]) -> None:
-    """The recipe, the parts and the source take the ends of every domain."""
-    given = {name: getattr(recipe, name) for name in recipe.model_fields_set} | {"data": recipe.data}
-    task = Classification(classes)
-    for text, branch in space.branches.items():
-        stepwise = [name for name in branch if name in STEPWISE] + (
-            recipe.stepwise_set if len(space.branches) == 1 else []
-        )
-        for name, d in branch.items():
-            for value in d.ends:
-                values = apply({**given, STRATEGY: text}, {name: value})
-                if name == "layer":
-                    at_layer(source, str(value))
-                if name == "augment":
-                    augmentation(value)
-                trial = make_recipe({key: v for key, v in values.items() if key != "data"} | {"data": "-"})
-                handshake(
-                    parse_strategy(trial.strategy), source.layers, task, pretrained=source.pretrained,
-                    has=facts(source, settings_of(trial).feeding), stepwise_options=stepwise,
-                    layer="last" if "layer" not in branch and trial.layer == "auto" else trial.layer,
-                )  # fmt: skip
+def _takes(recipe: Recipe, source: Source, text: str, name: str, d: Domain, classes: tuple[str, ...]) -> bool:
+    """Whether a parameter of the built-in space can act in this strategy, for this task."""
+    try:
+        for value in d.ends:
+            _agree(recipe, source, text, classes, {name: value}, alone=False)
+    except (HandshakeError, RecipeError):
+        return False
+    return True
 
 
-def _epochs(recipe: Recipe, source: Source, text: str, n_train: int, branch: Mapping[str, Domain]) -> int:
+def _agree(
+    recipe: Recipe,
+    source: Source,
+    text: str,
+    classes: tuple[str, ...],
+    params: Mapping[str, Any] | None = None,
+    *,
+    alone: bool,
+) -> None:
+    """Recipe, parts and source take these values.
+
+    Args:
+        alone: no other strategy is searched, so that what the recipe sets must act in this one.
+
+    Raises:
+        QuestionError: they do not.
+    """
+    params = params or {}
+    given = {name: getattr(recipe, name) for name in recipe.model_fields_set if name not in ("data", "layer")}
+    trial = make_recipe({**apply({**given, STRATEGY: text}, params), "data": "-"})
+    if "layer" in params:
+        at_layer(source, str(params["layer"]))
+    if "augment" in params:
+        augmentation(params["augment"])
+    stepwise = [name for name in params if name in STEPWISE] + (recipe.stepwise_set if alone else [])
+    handshake(
+        parse_strategy(trial.strategy), source.layers, Classification(classes), pretrained=source.pretrained,
+        has=facts(source, settings_of(trial).feeding), stepwise_options=stepwise,
+        layer=str(params.get("layer", "last" if recipe.layer == "auto" else recipe.layer)),
+    )  # fmt: skip
+
+
+def _epochs(recipe: Recipe, source: Source, text: str, train_set: ImageDataset, branch: Mapping[str, Domain]) -> int:
     """The fewest epochs that a trial can have."""
     if "epochs" in branch:
         return int(min(branch["epochs"].ends))
-    return int(_defaults(recipe, source, text, n_train)["epochs"])
+    return int(_defaults(recipe, source, text, train_set)["epochs"])
 
 
-def _defaults(recipe: Recipe, source: Source, text: str, n_train: int) -> dict[str, Any]:
+def _defaults(recipe: Recipe, source: Source, text: str, train_set: ImageDataset) -> dict[str, Any]:
     """What `fit` would take for each parameter."""
     settings = settings_of(recipe)
-    options = resolve(settings.optimisation, n_train, settings.feeding.batch_size, pretrained=source.pretrained)
+    options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=source.pretrained)
     fields = {name: getattr(recipe, name) for name in FIELDS if name in Recipe.model_fields}
     fields |= {"epochs": options.epochs, "lr": options.lr}
     fields["layer"] = source.layers[-1].name if recipe.layer in ("last", "auto") else recipe.layer
-    fields["imbalance"] = "none" if recipe.imbalance == "auto" else recipe.imbalance
+    fields["imbalance"] = (
+        ("weights" if _uneven(train_set) else "none") if recipe.imbalance == "auto" else recipe.imbalance
+    )
     fields["image_size"] = recipe.image_size or source.preprocessing.size
     fields["source"] = source.name
     return fields | arguments_of(text)
+
+
+def _uneven(train_set: ImageDataset) -> bool:
+    """Whether ``imbalance: auto`` would weigh the classes."""
+    return class_weights("auto", train_set.counts, train_set.classes) is not None
 
 
 def declared_space(given: Any) -> dict[str, Domain] | None:
