@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "list_sources": "headstart.sources",  # the name `sources` is the room's
     "fit": "headstart.verbs.fit",
+    "tune": "headstart.verbs.tune",
     "adapt": "headstart.verbs.adapt",
     "pretrain": "headstart.verbs.pretrain",
     "rank": "headstart.verbs.rank",

@@ -21,6 +21,10 @@ STEPWISE = (
 """Options that only gradient steps obey."""
 
 
+OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
+"""What a recipe may say of a search beside these fields; `headstart tune` reads it."""
+
+
 class Recipe(BaseModel):
     """What to fit and how. Every field is also a flag of `headstart fit` and a keyword of :func:`headstart.fit`."""
 
@@ -143,9 +147,14 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     for key in values:
         if key not in known:
             close = near(key, known, 1)
-            problems.append(
-                sentence("unknown key", where="the recipe", got=key, fix=close[0] if close else "headstart fit --help")
+            fix = (
+                "headstart tune RECIPE.yaml (which reads it)"
+                if key in OF_TUNE
+                else close[0]
+                if close
+                else "headstart fit --help"
             )
+            problems.append(sentence("unknown key", where="the recipe", got=key, fix=fix))
     baselines = values.get("baselines")
     if baselines is not None:
         values["baselines"] = [] if baselines in ("none", ["none"], []) else baselines

@@ -203,6 +203,8 @@ def test_a_full_disk(image_folder, tiny_source, tmp_path):
         (["report", "nowhere"], ["no finished run"]),
         (["ftt"], ["fit"]),
         (["fit", "x", "--epoch", "3"], ["--epochs"]),
+        (["tune", "x", "--space", "lr=2..1"], ["from a lower to a higher number", "lr"]),
+        (["tune", "x", "--sampler", "bayes"], ["unknown sampler", "tpe, random, grid"]),
     ],
 )
 def test_other_wrong_questions(arguments, words, tmp_path):

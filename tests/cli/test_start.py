@@ -21,6 +21,7 @@ VERBS = [
     "rank",
     "plan",
     "fit",
+    "tune",
     "adapt",
     "pretrain",
     "predict",

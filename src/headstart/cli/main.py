@@ -28,6 +28,7 @@ from headstart.cli import (
     rank,
     report,
     sources,
+    tune,
 )
 from headstart.cli.common import taught
 
@@ -49,7 +50,22 @@ app = typer.Typer(
     name="headstart", help=taught(HELP), no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )  # fmt: skip
-for _module in (demo, inspect, sources, rank, plan, fit, adapt, pretrain, predict, evaluate, compare, report, doctor):
+for _module in (
+    demo,
+    inspect,
+    sources,
+    rank,
+    plan,
+    fit,
+    tune,
+    adapt,
+    pretrain,
+    predict,
+    evaluate,
+    compare,
+    report,
+    doctor,
+):
     _module.add(app)
 
 

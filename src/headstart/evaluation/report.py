@@ -16,6 +16,7 @@ from headstart.evaluation.charts import Dot, curves, dots, reliability
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
+from headstart.evaluation.search_section import search_section
 from headstart.evaluation.words import WORDS
 from headstart.folder import PARTIAL, read_json, write_text
 
@@ -28,7 +29,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
 
     Args:
         run: folder with metrics.json, data.json, predictions.csv, recipe.yaml, env.json; and, where they apply,
-            history.csv, ranking.json, layers.json, plan.json, pictures.json.
+            history.csv, ranking.json, layers.json, plan.json, tuning.json, pictures.json.
         lang: ``"en"`` or ``"zh"``.
 
     Raises:
@@ -67,7 +68,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
         env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),
-        total_seconds=sum(m["seconds"].values()),
+        total_seconds=sum(m["seconds"].values()), search=search_section(run, m, lang),
     )  # fmt: skip
     font = embedded_font(page)
     if font:

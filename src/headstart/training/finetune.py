@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Feeding:
         balanced: draw every class equally often.
         workers: threads that decode, or ``None`` for one a core.
         dropout: before the head.
+        decoded: decoded images that several trainings share; ``None``: each keeps its own.
         fit_memory: find out first how much of a batch fits in memory at once (:mod:`headstart.training.fit_memory`).
     """
 
@@ -61,6 +62,7 @@ class Feeding:
     workers: int | None = None
     dropout: float = 0.0
     fit_memory: bool = False
+    decoded: DecodedCache | None = field(default=None, compare=False, repr=False)
 
 
 def finetune(
@@ -221,7 +223,7 @@ def set_up(
     head = task.head(source.width)
     if head_start is not None:
         head.load_state_dict({"weight": head_start[0], "bias": head_start[1]})
-    cache = DecodedCache(DECODED_BYTES)
+    cache = DecodedCache(DECODED_BYTES) if feeding.decoded is None else feeding.decoded
     start = Start(
         Model(backbone, head, feeding.dropout), source.layers, task,
         lambda: batches(

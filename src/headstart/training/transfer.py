@@ -253,6 +253,21 @@ def _solve(
     )
 
 
+def solved_head(
+    source: Source,
+    train_set: ImageDataset,
+    settings: Settings,
+    *,
+    device: torch.device,
+    seed: int,
+    cache_dir: Path | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The head (weight (K, width), bias (K,)) that :func:`transfer` starts from where the strategy solves it first."""
+    weights = class_weights(settings.imbalance, train_set.counts, train_set.classes)
+    task = Classification(train_set.classes, class_weights=weights)
+    return _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
+
+
 def _solved_head(
     source: Source,
     task: Classification,

@@ -149,12 +149,15 @@ def _name(data: Any) -> str:
 def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """The unfinished run to go on with, and its own recipe."""
     if out is None:
-        found = sorted(RUNS.glob(f".*{PARTIAL}"), key=lambda p: p.stat().st_mtime)
+        found = [path for path in RUNS.glob(f".*{PARTIAL}") if not (path / "search.json").exists()]
+        found.sort(key=lambda p: p.stat().st_mtime)
         if not found:
             raise RecipeError(sentence("there is no unfinished run", where=str(RUNS), fix="headstart fit DATA"))
         out = RUNS / found[-1].name[1 : -len(PARTIAL)]
     out = Path(out)
     work = begin(out, resume=True, force=False)
+    if (work / "search.json").exists():
+        raise RecipeError(sentence("this is a search", got=str(out), fix=f"headstart tune --resume --out {out}"))
     saved = work / "recipe.yaml"
     if not saved.exists():
         shutil.rmtree(work)

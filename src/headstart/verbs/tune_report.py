@@ -1,0 +1,64 @@
+"""What a search leaves in the run folder: trials.csv, tuning.json for the report, and the best recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from headstart.folder import write_json
+from headstart.progress import Progress
+from headstart.recipe import Recipe, make_recipe
+from headstart.training.search import outcome
+from headstart.training.search.book import Book
+from headstart.training.search.judge import cut
+from headstart.verbs.tune_space import apply
+from headstart.verbs.write import write_table
+
+
+def report_search(
+    book: Book, question: Any, target: Any, best: Any, work: Path, seconds: float, progress: Progress
+) -> Recipe:
+    """Write trials.csv and tuning.json; give the recipe of the best trial."""
+    rows = outcome.rows(book)
+    names = book.space.names
+    write_table(
+        work / "trials.csv",
+        pd.DataFrame(
+            [{k: v for k, v in row.items() if k != "params"} | {n: row["params"].get(n) for n in names} for row in rows]
+        ),
+    )
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("judged", "pruned", "failed")}
+    learning, seed = target.learning, int(question.values.get("seed") or 0)
+    if question.folds:
+        held = sum(len(pair[1]) for pair in cut(learning, question.folds, seed))
+        where = f"{held} validation images"
+    else:
+        held = len(learning)
+        where = f"{held} training images, cross-validated"
+    final = make_recipe({**apply(question.values, best.params), "data": question.values.get("data") or target.dataset})
+    first = next((row for row in rows if row["number"] == 0 and question.sampler != "grid" and question.queue), None)
+    write_json(
+        work / "tuning.json",
+        {
+            "metric": final.metric, "sampler": question.sampler, "pruner": question.pruner, "trials": question.trials,
+            "counts": counts, "lost": len(book.lost()), "best": best.number, "params": dict(best.params), "seconds": seconds,
+            "optimised": {"value": best.value, "on": where, "n": held}, "defaults": first["score"] if first else None,
+            "space": {name: str(d) for name, d in _domains(book)}, "importance": outcome.importance(book, seed),
+            "rows": rows, "lines": {str(k): v for k, v in outcome.lines(book).items()},
+        },
+    )  # fmt: skip
+    progress.say(
+        f"best of {len(rows)} trials ({counts['pruned']} pruned): trial {best.number}, {final.metric.replace('_', ' ')} "
+        f"{best.value:.3f} on {where}; {outcome.said(best.params)}"
+    )
+    return final
+
+
+def _domains(book: Book) -> list[tuple[str, Any]]:
+    many = list(book.space.branches)
+    first = [("strategy", "|".join(many))] if len(many) > 1 else []
+    return first + [
+        (name, book.space.domain(name)) for name in book.space.names if name != "strategy" or len(many) == 1
+    ]
