@@ -41,7 +41,11 @@ def open_at(tuning, epochs):
 @pytest.mark.parametrize(
     ("tuning", "epochs", "expected"),
     [
-        (Gradual(), 8, [[], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]),  # one an epoch
+        (
+            Gradual(),
+            8,
+            [[], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]],
+        ),  # one an epoch
         (Gradual(), 4, [[], [2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]),
         (Gradual(until=0.8), 5, [[], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3]]),
         (Gradual(until=0.9), 3, [[], [3], [2, 3]]),

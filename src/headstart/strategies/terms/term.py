@@ -29,6 +29,7 @@ class Start:
         source_head: (weight (S, width), bias (S,)) of the source task, or ``None``.
         source_classes: the S class names, or ``()``.
         total: training images.
+        size: side of the images, in pixels.
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Start:
     source_head: tuple[torch.Tensor, torch.Tensor] | None = None
     source_classes: tuple[str, ...] = ()
     total: int = 0
+    size: int = 224
     _frozen: nn.Module | None = field(default=None, init=False, repr=False)
 
     @property

@@ -29,6 +29,7 @@ class Biases(Tuning):
     bn: str = "adapt"
 
     only: ClassVar[str] = "bias"
+    has: ClassVar[str] = "biases"
     words: ClassVar[str] = "biases trained (BitFit)"
 
     def __post_init__(self) -> None:
@@ -36,6 +37,10 @@ class Biases(Tuning):
             raise RecipeError(sentence("argument 'lr_scale' is out of range", got=self.lr_scale, allowed="above 0"))
         if self.bn not in BN:
             raise RecipeError(sentence("unknown value of the argument 'bn'", got=self.bn, allowed=list(BN)))
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({self.has, *(["batch_norms"] if self.bn != "adapt" else [])})
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         return [Stage(layer, True, self.lr_scale, only=self.only, bn=self.bn) for layer in layers]

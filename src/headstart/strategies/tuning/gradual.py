@@ -34,14 +34,16 @@ class Gradual(Discriminative):
         super().__post_init__()
         if not 0 < self.until < 1:
             raise RecipeError(
-                sentence("argument 'until' of strategy 'gradual' is out of range", got=self.until, allowed="above 0, below 1")
+                sentence(
+                    "argument 'until' of strategy 'gradual' is out of range", got=self.until, allowed="above 0, below 1"
+                )
             )
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         n = len(layers)
-        return [
+        return self.checked([
             Stage(layer, True, self.scale(i, n), opens=self.until * (n - i) / n, bn=self.bn) for i, layer in enumerate(layers)
-        ]
+        ])  # fmt: skip
 
     def describe(self) -> str:
         return f"layers unfrozen one after the other, all of them after {self.until:.0%} of the epochs{self.words()}"

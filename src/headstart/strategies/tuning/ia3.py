@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -36,10 +37,16 @@ class IA3(Tuning):
 
     def __post_init__(self) -> None:
         if self.lr_scale <= 0:
-            raise RecipeError(sentence("argument 'lr_scale' of strategy 'ia3' is out of range", got=self.lr_scale, allowed="above 0"))
+            raise RecipeError(
+                sentence("argument 'lr_scale' of strategy 'ia3' is out of range", got=self.lr_scale, allowed="above 0")
+            )
         if self.bn not in BN:
             raise RecipeError(sentence("unknown value of the argument 'bn'", got=self.bn, allowed=list(BN)))
         require_peft()
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"batch_norms"}) if self.bn != type(self).bn else frozenset()
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         return [Stage(layer, True, self.lr_scale, only="adapter", bn=self.bn) for layer in layers]
@@ -64,7 +71,7 @@ class IA3(Tuning):
 def mlps(backbone: nn.Module, names: Sequence[str]) -> tuple[set[str], set[str]]:
     """The first and the second linear layer of each MLP: siblings, one from width d to h > d, the next from h to d."""
     first, second = set(), set()
-    for a, b in zip(names, names[1:], strict=False):
+    for a, b in pairwise(names):
         one, two = backbone.get_submodule(a), backbone.get_submodule(b)
         siblings = a.rpartition(".")[0] == b.rpartition(".")[0]
         if siblings and isinstance(one, nn.Linear) and isinstance(two, nn.Linear):

@@ -18,16 +18,28 @@ class Keep(Tuning):
     """``tuning`` on the layers that ``what`` does not name; those that it names stay frozen, in eval mode.
 
     Args:
-        tuning: sees the other layers as if they were all (``last(2)`` counts among them).
+        tuning: one that moves the backbone; it sees the other layers as if they were all (``last(2)`` counts among them).
         what: see :func:`chosen`.
     """
 
     tuning: Tuning
     what: str
 
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return self.tuning.needs
+
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         kept = chosen(self.what, layers)
-        moving = iter(self.tuning.stages([layer for i, layer in enumerate(layers) if i not in kept]))
+        inner = self.tuning.stages([layer for i, layer in enumerate(layers) if i not in kept])
+        if not any(stage.trainable for stage in inner):
+            raise HandshakeError(
+                sentence(
+                    "freeze would do nothing: the tuning freezes the whole backbone", got=self.what,
+                    fix="leave it out, or --strategy finetune",
+                )
+            )  # fmt: skip
+        moving = iter(inner)
         return [Stage(layer, False, 0.0) if i in kept else next(moving) for i, layer in enumerate(layers)]
 
     def rewire(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> None:
@@ -66,7 +78,12 @@ def chosen(what: str, layers: Sequence[Layer]) -> set[int]:
             if not hits:
                 close = near(name, names, 1)
                 raise HandshakeError(
-                    sentence("freeze names a layer that this backbone does not have", got=name, allowed=names, fix=close[0] if close else None)
+                    sentence(
+                        "freeze names a layer that this backbone does not have",
+                        got=name,
+                        allowed=names,
+                        fix=close[0] if close else None,
+                    )
                 )
             found |= hits
     if len(found) in (0, len(names)):
@@ -77,5 +94,7 @@ def chosen(what: str, layers: Sequence[Layer]) -> set[int]:
 
 def _refused(problem: str, what: str, names: Sequence[str]) -> HandshakeError:
     return HandshakeError(
-        sentence(problem, got=what, allowed=f"some of {', '.join(names)}", fix="--freeze 'backbone[:-1]', or --strategy head")
+        sentence(
+            problem, got=what, allowed=f"some of {', '.join(names)}", fix="--freeze 'backbone[:-1]', or --strategy head"
+        )
     )

@@ -57,6 +57,10 @@ class LoRA(Tuning):
     def name(self) -> str:
         return "dora" if self.dora else "lora"
 
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"batch_norms"}) if self.bn != type(self).bn else frozenset()
+
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         return [Stage(layer, True, self.lr_scale, only="adapter", bn=self.bn) for layer in layers]
 

@@ -13,4 +13,5 @@ class Norms(Biases):
     """Scale and shift of every norm layer move (batch, layer, group and instance norms); arguments as for BitFit."""
 
     only: ClassVar[str] = "norm"
+    has: ClassVar[str] = "norms"
     words: ClassVar[str] = "norm layers trained"
