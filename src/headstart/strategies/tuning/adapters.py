@@ -83,6 +83,9 @@ def inject(backbone: nn.Module, config: PeftConfig) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         inject_adapter_in_model(config, backbone)
+    for module in backbone.modules():
+        if hasattr(module, "lora_A"):
+            module.register_forward_pre_hook(_in_order)
 
 
 def exactly(names: Sequence[str]) -> str:
@@ -103,6 +106,13 @@ def refuse_nothing(names: Sequence[str], what: str) -> None:
         )
 
 
+def _in_order(module: nn.Module, _inputs: Any = None) -> None:
+    """Lay the adapter's kernels out in order: peft's DoRA reads those of a convolution as a matrix, which channels-last is not."""
+    for p in module.lora_A.parameters():  # type: ignore[union-attr, operator]
+        if not p.is_contiguous():
+            p.data = p.data.contiguous()
+
+
 @torch.no_grad()
 def merge(backbone: nn.Module) -> None:
     """Merge every adapter into the weights it sits on and take it out, in place; all parameters can be trained again.
@@ -114,6 +124,8 @@ def merge(backbone: nn.Module) -> None:
 
     found = [(name, module) for name, module in backbone.named_modules() if isinstance(module, BaseTunerLayer)]
     for name, module in found:
+        if hasattr(module, "lora_A"):
+            _in_order(module)
         module.merge()
         parent, _, last = name.rpartition(".")
         setattr(backbone.get_submodule(parent) if parent else backbone, last, module.get_base_layer())
