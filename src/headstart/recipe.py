@@ -262,6 +262,8 @@ def _folded(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     what, strategy = values.get("freeze"), values.get("strategy", "auto")
     if not isinstance(what, str) or not isinstance(strategy, str):
         return values, []
+    if strategy.endswith(f"+freeze({what!r})"):  # said twice, as in a resumed run
+        return {**values, "freeze": None}, []
     if strategy == "auto":
         return values, [
             sentence(

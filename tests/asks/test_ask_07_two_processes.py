@@ -90,7 +90,11 @@ STRATEGIES = [
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), *STRATEGIES], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", SCRIPT, str(folder), *STRATEGIES],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, [json.loads((folder / f"{name}.json").read_text()) for name in ("one", "two-0", "two-1")]

@@ -68,7 +68,7 @@ def plan(
     )
     for line in found.better:
         prose(shown, f"To decide better: {line}.")
-    again = [data] if recipe else [data, *flags({**given(options), **found.recipe})]
+    again = [data] if recipe else [data, *flags({**given(options), **found.recipe, "freeze": None})]
     shown.print(Text(f"next: {typed('headstart', 'fit', *([str(out)] if out else again))}"))
 
 
@@ -93,6 +93,8 @@ def flags(options: dict[str, Any]) -> list[str]:
     """What to type for these options."""
     words: list[str] = []
     for name, value in options.items():
+        if value is None:  # freeze is in the strategy by now
+            continue
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{name}")
