@@ -11,7 +11,9 @@ from headstart.sources.architecture import layers_of
 from headstart.sources.source import Layer
 from headstart.strategies.tuning import adapters
 from headstart.strategies.tuning.adapters import targets
+from headstart.strategies.tuning.full import Full
 from headstart.strategies.tuning.ia3 import IA3, mlps
+from headstart.strategies.tuning.keep import Keep
 from headstart.strategies.tuning.lora import LoRA
 from headstart.strategies.tuning.tuning import set_trainable
 
@@ -57,6 +59,19 @@ def test_only_layers_that_are_called_carry_adapters_and_convolutions_in_groups_n
     assert targets(backbone(), LAYERS, SIZE, grouped=False) == (["0", "7.0", "7.2", "9"], ["3", "8.inner"])
     assert targets(backbone(), LAYERS, SIZE, grouped=True)[1] == ["8.inner"]
     assert targets(backbone(), LAYERS[2:3], SIZE, grouped=False)[0] == ["7.0", "7.2"]
+
+
+def test_the_plan_counts_them_and_names_those_left_out():
+    body = backbone()
+    assert LoRA().note(body, LAYERS, SIZE) == (
+        "4 of 6 linear and convolution layers can carry an adapter; left out, in groups or read without being called: "
+        "3, 8.inner"
+    )
+    assert (
+        Keep(LoRA(), "stem, end, middle").note(body, LAYERS, SIZE)
+        == "2 of 2 linear and convolution layers can carry an adapter"
+    )
+    assert Full().note(body, LAYERS, SIZE) == ""
 
 
 @pytest.mark.parametrize("tuning", TUNINGS, ids=str)

@@ -107,6 +107,8 @@ def finetune(
         head_start=head_start,
     )  # fmt: skip
     refuse_unopened(course.objective.stages, options.epochs)
+    if said := strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size):
+        progress.say(f"{name}: {said}")
     options, micro_batch, found = settle(
         course, source.preprocessing, feeding, options, device=device, seed=seed, precision=precision, folder=folder,
         progress=progress, name=name,

@@ -178,6 +178,7 @@ def _steps(
     strategy = parse_strategy(found.strategy)
     moving = strategy.procedure.by_steps
     options = _options(recipe, target, source, found)
+    note = strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size)
     solved = "the head is solved, without gradient steps"
     given = "as given"
     steps = [
@@ -188,7 +189,7 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given),
-        Step("tuning", strategy.tuning.describe(), help_of(found.strategy)),
+        Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
             if not strategy.terms else given,

@@ -76,6 +76,15 @@ def targets(backbone: nn.Module, layers: Sequence[Layer], size: int, *, grouped:
     return good, left
 
 
+def counted(good: Sequence[str], left: Sequence[str]) -> str:
+    """In words, how many layers can carry an adapter, and which cannot."""
+    words = f"{len(good)} of {len(good) + len(left)} linear and convolution layers can carry an adapter"
+    if not left:
+        return words
+    more = f" and {len(left) - 2} more" if len(left) > 2 else ""
+    return f"{words}; left out, in groups or read without being called: {', '.join(left[:2])}{more}"
+
+
 def inject(backbone: nn.Module, config: PeftConfig) -> None:
     """Put peft's adapters into ``backbone``, in place; they change nothing until they are trained."""
     from peft import inject_adapter_in_model

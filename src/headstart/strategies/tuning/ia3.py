@@ -10,7 +10,16 @@ from torch import nn
 
 from headstart.errors import RecipeError, sentence
 from headstart.sources.source import Layer
-from headstart.strategies.tuning.adapters import RATE, exactly, inject, merge, refuse_nothing, require_peft, targets
+from headstart.strategies.tuning.adapters import (
+    RATE,
+    counted,
+    exactly,
+    inject,
+    merge,
+    refuse_nothing,
+    require_peft,
+    targets,
+)
 from headstart.strategies.tuning.discriminative import BN
 from headstart.strategies.tuning.tuning import Stage, Tuning
 
@@ -59,6 +68,9 @@ class IA3(Tuning):
         names = [name for name in names if name not in first]
         refuse_nothing(names, "(IA)3")
         inject(backbone, IA3Config(target_modules=exactly(names), feedforward_modules=exactly(sorted(second))))
+
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        return counted(*targets(backbone, layers, size, grouped=True))
 
     def restore(self, backbone: nn.Module) -> None:
         merge(backbone)

@@ -46,6 +46,10 @@ class Keep(Tuning):
         kept = chosen(self.what, layers)
         self.tuning.rewire(backbone, [layer for i, layer in enumerate(layers) if i not in kept], size)
 
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        kept = chosen(self.what, layers)
+        return self.tuning.note(backbone, [layer for i, layer in enumerate(layers) if i not in kept], size)
+
     def restore(self, backbone: nn.Module) -> None:
         self.tuning.restore(backbone)
 

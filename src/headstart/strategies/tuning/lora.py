@@ -9,7 +9,16 @@ from torch import nn
 
 from headstart.errors import RecipeError, sentence
 from headstart.sources.source import Layer
-from headstart.strategies.tuning.adapters import RATE, exactly, inject, merge, refuse_nothing, require_peft, targets
+from headstart.strategies.tuning.adapters import (
+    RATE,
+    counted,
+    exactly,
+    inject,
+    merge,
+    refuse_nothing,
+    require_peft,
+    targets,
+)
 from headstart.strategies.tuning.discriminative import BN
 from headstart.strategies.tuning.tuning import Stage, Tuning
 
@@ -80,6 +89,9 @@ class LoRA(Tuning):
                 alpha_pattern={f"^{exactly([name])}": scale * r for name, r in small.items()},
             ),
         )  # fmt: skip
+
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        return counted(*targets(backbone, layers, size, grouped=False))
 
     def restore(self, backbone: nn.Module) -> None:
         merge(backbone)

@@ -65,6 +65,10 @@ class Tuning(ABC):
         Modules keep their dotted names.
         """
 
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        """What :meth:`rewire` would find in this backbone, in words for the plan; empty where it changes nothing."""
+        return ""
+
     def restore(self, backbone: nn.Module) -> None:  # noqa: B027
         """Undo :meth:`rewire` in place after training, what was learned merged into the plain weights."""
 
