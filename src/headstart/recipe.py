@@ -41,6 +41,11 @@ class Recipe(BaseModel):
         description="A tuning, + terms, such as probe, last(2), finetune+l2sp(0.01), probe>finetune(layer_decay=0.75); 'auto' "
         "compares probe, lpft and finetune on folds of the training images.",
     )
+    freeze: str | None = Field(
+        None,
+        description="Layers that stay as the source left them: backbone[:-2] (all but the last two), [:3], or names separated "
+        "by commas; becomes +freeze(...) of the strategy.",
+    )
     budget: str | None = Field(
         None,
         description="Time for the whole job, such as 90s, 10m or 1h: comparison, epochs and baselines are fitted in.",
@@ -143,7 +148,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     """
     values = {k: _plain(k, v) for k, v in values.items()}
     known = list(Recipe.model_fields)
-    problems = []
+    values, problems = _folded(values)
     for key in values:
         if key not in known:
             close = near(key, known, 1)
@@ -261,6 +266,23 @@ def _plain(key: str, value: Any) -> Any:
     return value
 
 
+def _folded(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """``freeze`` as a part of the strategy; and what is wrong with it."""
+    what, strategy = values.get("freeze"), values.get("strategy", "auto")
+    if not isinstance(what, str) or not isinstance(strategy, str):
+        return values, []
+    if strategy.endswith(f"+freeze({what!r})"):  # said twice, as in a resumed run
+        return {**values, "freeze": None}, []
+    if strategy == "auto":
+        return values, [
+            sentence(
+                "freeze needs a strategy that trains the other layers, and none is named", where="the recipe", got=what,
+                fix=f"--strategy finetune --freeze '{what}'",
+            )
+        ]  # fmt: skip
+    return {**values, "strategy": f"{strategy}+freeze({what!r})", "freeze": None}, []
+
+
 def compose(value: Any) -> Any:
     """The forms that YAML and Python have for a strategy -> its text; anything else comes back as it is.
 
@@ -281,5 +303,18 @@ def _arguments(values: Any) -> str:
     if values is None:
         return ""
     if isinstance(values, dict):
-        return f"({', '.join(f'{key}={value}' for key, value in values.items())})"
-    return f"({', '.join(str(value) for value in (values if isinstance(values, list) else [values]))})"
+        return f"({', '.join(f'{key}={_written(value)}' for key, value in values.items())})"
+    return f"({', '.join(map(_written, values if isinstance(values, list) else [values]))})"
+
+
+def _written(value: Any) -> str:
+    """A number or a name as it is; other text, such as the name of a layer, in quotes."""
+    return repr(value) if isinstance(value, str) and not value.isidentifier() and not _number(value) else str(value)
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -25,7 +25,7 @@ def shake(strategy, **options):
     return handshake(strategy, LAYERS, TASK, **{"pretrained": True, **options})
 
 
-EVERYTHING = ("source_head", "hard_labels", "unlabelled_target")
+EVERYTHING = ("source_head", "hard_labels", "unlabelled_target", "batch_norms", "norms", "biases")
 
 
 @pytest.mark.parametrize("name", names())

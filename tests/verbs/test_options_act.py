@@ -13,7 +13,7 @@ OPTIONS = [
     {"weight_decay": 0.5}, {"warmup": 0}, {"augment": "none"}, {"augment": {"flip": 0.5, "rotate": 20}}, {"augment": "randaugment"}, {"mixup": 0.4},
     {"cutmix": 1.0}, {"label_smoothing": 0.1}, {"dropout": 0.3}, {"imbalance": "sampler"}, {"imbalance": {"down": 3.0}}, {"precision": "bf16"},
     {"grad_clip": 0.01}, {"accumulate": 2}, {"image_size": 24}, {"seed": 1},
-    {"lr": "auto"}, {"batch_size": "auto"},
+    {"lr": "auto"}, {"batch_size": "auto"}, {"freeze": "backbone[:-1]"},
 ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def fit(
     strategy: str = typer.Option(
         None,
         "--strategy",
-        help="probe, head2toe, head, last(n), lpft, finetune or l2sp(weight=..) [auto: compared on folds].",
+        help="A tuning, + terms: probe, last(2), lpft, finetune, gradual, lora, finetune+l2sp(0.1) ... (docs/strategies.md) [auto: compared on folds].",
         show_default=False,
     ),
     out: Path = typer.Option(None, "--out", "-o", help="Run folder to make [runs/NAME].", show_default=False),

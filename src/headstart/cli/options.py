@@ -33,6 +33,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
         TRAIN,
         "Time for the whole job, such as 90s, 10m or 1h [120 s for the comparison, then what it takes].",
     ),
+    "freeze": (str, TRAIN, "Layers that stay frozen: 'backbone[:-2]', or names of headstart sources NAME [none]."),
     "layer": (str, TRAIN, "Layer that the head of the probe reads: a name of rank --layers, last, or auto [last]."),
     "epochs": (int, TRAIN, "Passes over the training images [enough for about 200 steps, 4 to 60]."),
     "lr": (

@@ -59,6 +59,8 @@ def plan(
         table.add_row(step.name, Text(step.value, style="bold"), Text(step.why))
     shown.print(table)
     shown.print()
+    shown.print(stage_table(found.stages))
+    shown.print()
     prose(
         shown,
         f"Expected: about {_time(found.seconds)} for fit (planning took {_time(found.planning_seconds)}), "
@@ -66,14 +68,33 @@ def plan(
     )
     for line in found.better:
         prose(shown, f"To decide better: {line}.")
-    again = [data] if recipe else [data, *flags({**given(options), **found.recipe})]
+    again = [data] if recipe else [data, *flags({**given(options), **found.recipe, "freeze": None})]
     shown.print(Text(f"next: {typed('headstart', 'fit', *([str(out)] if out else again))}"))
+
+
+def stage_table(stages: list[dict[str, Any]]) -> Any:
+    """Stage, modules, parameters that move, peak rate, when it opens, batch norms, mode."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("stage", "modules", "parameters", "trained", "lr", "from epoch", "batch norms", "mode"):
+        right = column in ("modules", "parameters", "trained", "lr", "from epoch")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in stages:
+        what = {"all": "", "adapter": " in adapters", "bias": " biases", "norm": " in norms"}[row["only"]]
+        table.add_row(
+            row["name"], str(row["modules"]), f"{row['parameters']:,}", f"{row['moving']:,}{what}" if row["moving"] else "frozen",
+            f"{row['lr']:.2g}" if row["lr"] else "", str(row["opens"] or ""), row["bn"], row["mode"],
+        )  # fmt: skip
+    return table
 
 
 def flags(options: dict[str, Any]) -> list[str]:
     """What to type for these options."""
     words: list[str] = []
     for name, value in options.items():
+        if value is None:  # freeze is in the strategy by now
+            continue
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{name}")

@@ -17,8 +17,14 @@ from headstart.strategies.presets import PRESETS
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.catalogue import TERMS
 from headstart.strategies.terms.term import Term
+from headstart.strategies.tuning.keep import Keep
 from headstart.strategies.tuning.phases import Phases
 from headstart.strategies.tunings import TUNINGS
+
+FREEZE: Part[str] = Part(
+    lambda layers: layers, {"layers": ""}, "layers that stay frozen: 'backbone[:-2]', or names separated by commas"
+)
+"""``+freeze('backbone[:-2]')``; stands among the terms."""
 
 Call = tuple[str, list[ast.expr], list[tuple[str, ast.expr]]]
 """One part as it was read: name, arguments in order, arguments by name."""
@@ -62,8 +68,15 @@ def parse_strategy(text: str) -> Strategy:
     if before and not made.procedure.by_steps:
         raise _refused("a head that is solved at once can only be the first phase", text, "probe>finetune")
     tunings.append(made.tuning)
-    parts = [said]
+    parts, frozen = [said], list[str]()
     for call in last[1:]:
+        if call[0] == "freeze":
+            kept, said = _read(call, FREEZE, "part")
+            if frozen:
+                raise _refused("freeze is there twice", text, "finetune+freeze('backbone[:-2]')")
+            frozen.append(kept)
+            parts.append(said)
+            continue
         if call[0] in TUNINGS or call[0] in PRESETS:
             raise _refused(f"{call[0]!r} is a tuning, and there can be one in a phase", text, f"{call[0]}+l2sp")
         term, said = _read(call, TERMS[call[0]], "term")
@@ -71,10 +84,12 @@ def parse_strategy(text: str) -> Strategy:
             raise _refused(f"term {term.name!r} is there twice", text, "finetune+l2sp")
         terms.append(term)
         parts.append(said)
+    tuning = tunings[0] if len(tunings) == 1 else Phases(tuple(tunings))
+    if frozen:
+        tuning = Keep(tuning, frozen[0])
     return replace(
-        made, name=">".join([*written, "+".join(parts)]), terms=tuple(terms), solved_head=solved,
-        tuning=tunings[0] if len(tunings) == 1 else Phases(tuple(tunings)),
-    )  # fmt: skip
+        made, name=">".join([*written, "+".join(parts)]), terms=tuple(terms), solved_head=solved, tuning=tuning
+    )
 
 
 def _phases(text: str) -> list[list[Call]]:
@@ -149,8 +164,8 @@ def _value(node: ast.expr, default: Argument, what: str) -> Argument:
     else:
         try:
             found = ast.literal_eval(node)
-        except ValueError:
-            found = None
+        except ValueError:  # backbone[:-2] is a word too
+            found = ast.unparse(node) if isinstance(node, (ast.Subscript, ast.Attribute)) else None
     if isinstance(default, bool):
         good, allowed = isinstance(found, bool), "true or false"
     elif isinstance(default, str):
@@ -164,6 +179,8 @@ def _value(node: ast.expr, default: Argument, what: str) -> Argument:
 
 
 def _text(value: Argument) -> str:
+    if isinstance(value, str) and not value.isidentifier():
+        return repr(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -17,9 +17,14 @@ WORDS = {
     "class_probabilities": ("needs class probabilities", "but the task gives none"),
     "source_head": ("reads the head of the source task", "but this source comes without one"),
     "hard_labels": ("needs one label an image", "but mixup or CutMix mix them"),
+    "plain_weights": ("compares weights with those of the source", "but the tuning moves adapters beside them"),
+    "batch_norms": ("says what batch norms do", "but this backbone has none"),
+    "norms": ("moves norm layers", "but this backbone has none"),
+    "biases": ("moves biases", "but this backbone has none"),
     "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
 }
 FIXES = {
+    "batch_norms": "leave out bn=",
     "hard_labels": "leave out --mixup and --cutmix",
     "unlabelled_target": "--unlabelled FOLDER",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",
@@ -53,6 +58,8 @@ def handshake(
     stages = strategy.tuning.stages(layers)
     has = {*task.gives, *has}
     has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
+    if not any(stage.trainable and stage.only == "adapter" for stage in stages):
+        has.add("plain_weights")
     if pretrained:
         has.add("pretrained_backbone")
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from headstart.errors import RecipeError
@@ -10,9 +11,15 @@ from headstart.strategies.part import Part
 from headstart.strategies.procedures.head2toe import Head2Toe
 from headstart.strategies.procedures.solve import Solve
 from headstart.strategies.strategy import Strategy
+from headstart.strategies.tuning.adapters import RATE
+from headstart.strategies.tuning.biases import Biases
 from headstart.strategies.tuning.frozen import Frozen
 from headstart.strategies.tuning.full import Full
+from headstart.strategies.tuning.gradual import Gradual
+from headstart.strategies.tuning.ia3 import IA3
 from headstart.strategies.tuning.last_n import LastN
+from headstart.strategies.tuning.lora import LoRA
+from headstart.strategies.tuning.norms import Norms
 from headstart.strategies.tuning.tuning import Tuning
 from headstart.tables import Table
 
@@ -46,6 +53,24 @@ TUNINGS: Table[Part[Strategy]] = Table(
             "the last n layers of the source and the head are trained; the rest stays frozen",
         ),
         "finetune": Part(_by_steps(Full), DEPTH, "every parameter is trained, starting from the source"),
+        "gradual": Part(
+            _by_steps(Gradual), {"until": 0.5} | DEPTH,
+            "the head first, then one layer after the other from the output to the input (ULMFiT, Howard and Ruder 2018)",
+        ),
+        "lora": Part(
+            _by_steps(LoRA), {"rank": 8, "alpha": 0, "lr_scale": RATE, "bn": "frozen"},
+            "low-rank products beside every linear and convolution layer, merged at the end (Hu et al. 2022)",
+        ),
+        "dora": Part(
+            _by_steps(partial(LoRA, dora=True)), {"rank": 8, "alpha": 0, "lr_scale": RATE, "bn": "frozen"},
+            "LoRA on the direction of each weight, with its magnitude beside it (Liu et al. 2024)",
+        ),
+        "ia3": Part(
+            _by_steps(IA3), {"lr_scale": RATE, "bn": "frozen"},
+            "learned vectors rescale activations, merged at the end (Liu et al. 2022)",
+        ),
+        "bitfit": Part(_by_steps(Biases), {"lr_scale": RATE, "bn": "adapt"}, "only the biases are trained (Ben Zaken et al. 2022)"),
+        "norms": Part(_by_steps(Norms), {"lr_scale": RATE, "bn": "adapt"}, "only the norm layers are trained (Frankle et al. 2021)"),
     },
     RecipeError,
 )  # fmt: skip

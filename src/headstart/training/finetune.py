@@ -23,6 +23,7 @@ from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
+from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
 from headstart.tasks.classification import Classification, sampler_weights
 from headstart.tasks.task import Model
 from headstart.training.fit_memory import fit_memory
@@ -107,6 +108,9 @@ def finetune(
         source, backbone, strategy, task, train_set, feeding, pretrained=pretrained, device=device, seed=seed,
         head_start=head_start,
     )  # fmt: skip
+    refuse_unopened(course.objective.stages, options.epochs)
+    if said := strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size):
+        progress.say(f"{name}: {said}")
     options, micro_batch, found = settle(
         course, source.preprocessing, feeding, options, device=device, seed=seed, precision=precision, folder=folder,
         progress=progress, name=name,
@@ -230,6 +234,7 @@ def set_up(
             train_set, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
         ),
         device, seed, source.head if pretrained else None, source.classes, len(train_set),
+        source.preprocessing.size,
     )  # fmt: skip
     start.model.to(device)
     objective = bind(strategy, stages, start)
@@ -264,7 +269,7 @@ def set_up(
 
 def facts(source: Source, feeding: Feeding) -> frozenset[str]:
     """What a strategy may count on, beyond what the task gives; the words are those of the handshake."""
-    found = {
+    found = parts_of(source.backbone) | {
         "source_head": source.head is not None,
         "hard_labels": not (feeding.mixup or feeding.cutmix),
     }

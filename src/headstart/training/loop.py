@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import torch
 
 from headstart.data.batch import Batch
 from headstart.errors import Diverged, sentence
-from headstart.progress import Progress
+from headstart.progress import SILENT, Progress
+from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.tasks.task import Model
-from headstart.training import checkpoint
+from headstart.training import checkpoint, processes
 from headstart.training.device import accelerator
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
@@ -73,8 +75,12 @@ def train(
 ) -> Fitted:
     """Train the model of ``objective`` and give back its best epoch.
 
+    With a process group of ``torch.distributed``, several processes that call this with the same arguments train one model
+    (:mod:`headstart.training.processes`); the first one validates, writes and reports.
+
     The whole state is kept in ``folder``, after each epoch where that takes at most a twentieth of the time (else after some
-    of them, always after the last); called again with the same arguments, training goes on from there and ends as if it had never stopped, since every epoch draws its randomness from (seed, epoch) alone.
+    of them, always after the last); called again with the same arguments, training goes on from there and ends as if it had
+    never stopped, since every epoch draws its randomness from (seed, epoch) alone.
 
     Args:
         objective: model, task, and the strategy bound to them; changed in place.
@@ -95,10 +101,14 @@ def train(
         on_epoch: called with each new row of the history.
 
     Raises:
+        HandshakeError: a layer would not be unfrozen within the epochs.
         Diverged: the loss is not finite.
         OutOfMemory: one image at a time does not fit, or the optimiser's step does not.
     """
     start = time.perf_counter()
+    refuse_unopened(objective.stages, options.epochs)
+    if processes.rank():
+        progress = SILENT
     engine = accelerator(device, precision)
     model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -130,15 +140,22 @@ def train(
     progress.advance(epoch * steps_per_epoch)
     stopped = bool(state and state["stopped"])
     while epoch < options.epochs and not stopped:
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        # processes draw differently (dropout); the first one, or the only one, draws as if it were alone
+        place = [processes.rank()] if processes.rank() else []
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *place]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        objective.begin(epoch / options.epochs)
+        progressed, before = epoch / options.epochs, (epoch - 1) / options.epochs
+        if any(stage.open(progressed) != stage.open(before) for stage in objective.stages):
+            stale = 0  # patience counts from the last opening
+        objective.begin(progressed)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             factor = schedule_factor(epoch * updates + update, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            values = batch_gradient(objective, window, pieces, engine, epoch / options.epochs)
+            mine, weight = processes.share(window, objective.task)
+            values = batch_gradient(objective, mine, pieces, engine, progressed)
+            values = processes.combine(objective.parameters, values, weight)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
                     sentence(
@@ -153,6 +170,7 @@ def train(
             seen += n
             terms = {key: value / seen for key, value in sums.items() if key != "loss"}
             progress.advance(len(window), loss=sums["loss"] / seen, lr=peaks[-1] * factor, terms=terms)
+        processes.average_buffers([model, objective.penalties])
         train_seconds = time.perf_counter() - began
         epoch += 1
         row: dict[str, Any] = {"epoch": epoch, "step": epoch * updates, "train_loss": sums.pop("loss") / seen}
@@ -160,31 +178,33 @@ def train(
         row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_second": seen / train_seconds}
         if validate:
             model.eval()
-            scores = validate(model)
+            scores = processes.by_first(lambda: validate(model))
             row |= {f"valid_{key}": value for key, value in scores.items()}
             rank = [scores[metric], -scores["loss"]]
             stale = 0 if not best or rank > best[1:] else stale + 1
             if stale == 0:
                 best = [epoch, *rank]
                 best_weights = copy.deepcopy(model.state_dict())
-            stopped = options.patience is not None and stale >= options.patience
+            stopped = options.patience is not None and stale >= options.patience and all_open(objective, progressed)
         else:
             best, best_weights = [epoch, 0.0, 0.0], model.state_dict()
         row["seconds"] = time.perf_counter() - began
         if options.seconds is not None and epoch < options.epochs:
             # of the epochs of this call; the first one decodes the images and is not typical of what follows
             slow = max((r["seconds"] for r in [*history, row][1:]), default=row["seconds"])
-            if time.perf_counter() - start + slow > options.seconds:
+            late = time.perf_counter() - start + slow > options.seconds
+            if processes.by_first(partial(bool, late)):
                 stopped = True
                 progress.say(f"{name}: stopped after epoch {epoch} of {options.epochs} to keep to the time")
         history.append(row)
-        if on_epoch:
+        if on_epoch and processes.rank() == 0:
             on_epoch(row)
         progress.advance(
             0, **{k: v for k, v in row.items() if k in (f"valid_{metric}", "train_loss", "images_per_second")}
         )
         last = stopped or epoch == options.epochs
-        if folder and (last or (time.perf_counter() - saved) * SAVE_SHARE >= save_seconds):
+        due = last or (time.perf_counter() - saved) * SAVE_SHARE >= save_seconds
+        if folder and due and processes.rank() == 0:
             saving = time.perf_counter()
             if best[0] > best_saved:
                 checkpoint.save_best(folder, best_weights)
@@ -209,6 +229,11 @@ def train(
     )  # fmt: skip
     seconds = time.perf_counter() - start
     return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
+
+
+def all_open(objective: Objective, progress: float) -> bool:
+    """Whether every stage that ever moves does so at the share ``progress`` of the epochs."""
+    return all(stage.open(progress) for stage in objective.stages if stage.trainable)
 
 
 def _windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -57,7 +57,7 @@ class Objective:
 def bind(strategy: Strategy, stages: Sequence[Stage], start: Start) -> Objective:
     """Rewire the backbone, mark what moves, and bind every term to the starting point."""
     model = start.model
-    strategy.tuning.rewire(model.backbone, start.layers)
+    strategy.tuning.rewire(model.backbone, start.layers, start.size)
     for term in strategy.terms:
         term.rewire(model.backbone)
     model.to(start.device)

@@ -65,12 +65,20 @@ def parameter_groups(objective: Objective, options: Optimisation) -> list[dict[s
     parts: list[tuple[str, float, list[nn.Parameter]]] = [
         (stage.layer.name, stage.lr_scale, moving(model.backbone, stage)) for stage in objective.stages
     ]
+    # an adapter's vector may have the shape of the weight that it scales: (out, 1) or (1, out, 1, 1)
+    vectors = {
+        id(p)
+        for stage in objective.stages
+        if stage.only == "adapter"
+        for p in moving(model.backbone, stage)
+        if p.squeeze().ndim < 2
+    }
     parts.append(("head", options.head_lr_scale, list(model.head.parameters())))
     parts += [(name, options.head_lr_scale, list(term.parameters())) for name, term in objective.penalties.items()]
     groups = []
     for name, scale, parameters in parts:
         for decay in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decay]
+            chosen = [p for p in parameters if (p.ndim > 1 and id(p) not in vectors) == decay]
             if chosen:
                 groups.append(
                     {

@@ -62,6 +62,13 @@ def fit(
         WorkError: the work failed; what was finished is kept for ``resume``.
     """
     options = {key: value for key, value in options.items() if value is not None}
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise RecipeError(
+            sentence(
+                "fit is one process, and every one of them would write the same run", where="WORLD_SIZE",
+                got=os.environ["WORLD_SIZE"], fix="headstart fit without torchrun; for several: headstart.training.loop.train",
+            )
+        )  # fmt: skip
     if sum(map(bool, (resume, extend, continue_from))) > 1:
         raise RecipeError(
             sentence(
@@ -166,7 +173,8 @@ def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, 
         )
     values = yaml.safe_load(saved.read_text(encoding="utf-8"))
     given = make_recipe({**values, **options}).model_dump()
-    changed = [key for key in options if given[key] not in (values.get(key), "auto")]
+    keys = [*options, *(["strategy"] if "freeze" in options else [])]
+    changed = [key for key in keys if given[key] not in (values.get(key), "auto")]
     if changed:
         raise RecipeError(
             sentence(

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from headstart.sources import load_source
 from headstart.sources.source import Source
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
+from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
-from headstart.training.transfer import resolve
+from headstart.training.optim import Optimisation
+from headstart.training.transfer import resolve, stage_table
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.settings import settings_of
@@ -48,6 +50,7 @@ class Plan:
     seconds: expected for `fit` with this recipe (the features that planning made are in the cache).
     planning_seconds: what planning took.
     memory_mb: expected peak of the process, a lower bound.
+    stages: one row a layer of the backbone (:func:`headstart.training.transfer.stage_table`), as `fit` would train it.
     """
 
     steps: list[Step]
@@ -56,6 +59,7 @@ class Plan:
     seconds: float
     planning_seconds: float
     memory_mb: float
+    stages: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -106,6 +110,7 @@ def plan(
         device=device, progress=progress,
     )  # fmt: skip
     steps = _steps(asked, target, source, ranking, layers, found)
+    stages = _stages(asked, target, source, found)
     decided = recipe_of(asked, source, found)
     if out is not None:
         full = {**{k: v for k, v in values.items() if k != "budget"}, **decided, "data": os.path.abspath(asked.data)}
@@ -113,7 +118,7 @@ def plan(
     spent = time.perf_counter() - began
     seconds = found.training_seconds + CLOSING
     peak = _memory(found, source)
-    return Plan(steps, _better(ranking, found, target), decided, seconds, spent, peak)
+    return Plan(steps, _better(ranking, found, target), decided, seconds, spent, peak, stages)
 
 
 def find_source(
@@ -172,11 +177,8 @@ def _steps(
 ) -> list[Step]:
     strategy = parse_strategy(found.strategy)
     moving = strategy.procedure.by_steps
-    n = len(target.split("train"))
-    options = resolve(
-        {**settings_of(recipe).optimisation, **found.optimisation}, n, settings_of(recipe).feeding.batch_size,
-        pretrained=source.pretrained,
-    )  # fmt: skip
+    options = _options(recipe, target, source, found)
+    note = strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size)
     solved = "the head is solved, without gradient steps"
     given = "as given"
     steps = [
@@ -187,7 +189,7 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given),
-        Step("tuning", strategy.tuning.describe(), help_of(found.strategy)),
+        Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
             if not strategy.terms else given,
@@ -214,6 +216,24 @@ def _steps(
         Step("epochs", str(options.epochs), "; ".join(note for note in found.notes if "epochs" in note) or wanted),
     ]
     return steps
+
+
+def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -> Optimisation:
+    settings = settings_of(recipe)
+    return resolve(
+        {**settings.optimisation, **found.optimisation}, len(target.split("train")), settings.feeding.batch_size,
+        pretrained=source.pretrained,
+    )  # fmt: skip
+
+
+def _stages(recipe: Recipe, target: Prepared, source: Source, found: Decided) -> list[dict[str, Any]]:
+    """What moves, how fast and from when on, layer by layer."""
+    strategy = parse_strategy(found.strategy)
+    stages = strategy.tuning.stages(source.layers)
+    options = _options(recipe, target, source, found) if strategy.procedure.by_steps else None
+    if options:
+        refuse_unopened(stages, options.epochs)
+    return stage_table(source, strategy, stages, options)
 
 
 def _memory(found: Decided, source: Source) -> float:

@@ -128,8 +128,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 progress=progress,
             )
     judged = verdict(result["gains"], metric=plan.metric)
-    table = stage_table(source, moved.stages, moved.options)
-    move = sum(row["parameters"] for row in table if row["trainable"]) + sum(t.numel() for t in moved.head)
+    table = stage_table(source, strategy, moved.stages, moved.options)
+    move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
         write_run_tables(work, test_set, outcome.target, outcome.baselines, outcome.history)
         save(work, source, moved, target, judged["why"], result["target"], plan)

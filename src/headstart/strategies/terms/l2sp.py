@@ -26,7 +26,7 @@ class L2SP(Term):
     head_weight: float = 0.005
 
     name = "l2sp"
-    needs = frozenset({"trainable_backbone", "pretrained_backbone"})
+    needs = frozenset({"trainable_backbone", "pretrained_backbone", "plain_weights"})
 
     def bind(self, start: Start) -> Penalty:
         return _Distance(self, start)

@@ -31,6 +31,7 @@ class Start:
         source_classes: the S class names, or ``()``.
         total: training images.
         stages: what moves of each layer, and when.
+        size: side of the images, in pixels.
     """
 
     model: Model
@@ -43,6 +44,7 @@ class Start:
     source_classes: tuple[str, ...] = ()
     total: int = 0
     stages: Sequence[Stage] = ()
+    size: int = 224
     _frozen: nn.Module | None = field(default=None, init=False, repr=False)
 
     @property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headstart.errors import RecipeError, sentence
-from headstart.strategies.tuning.tuning import Tuning
+from headstart.errors import HandshakeError, RecipeError, sentence
+from headstart.strategies.tuning.tuning import Stage, Tuning
 
 BN = ("adapt", "frozen")
 
@@ -35,6 +35,25 @@ class Discriminative(Tuning):
             )
         if self.bn not in BN:
             raise RecipeError(sentence("unknown value of the argument 'bn'", got=self.bn, allowed=list(BN)))
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"batch_norms"}) if self.bn != "adapt" else frozenset()
+
+    def checked(self, stages: list[Stage]) -> list[Stage]:
+        """The stages as they are.
+
+        Raises:
+            HandshakeError: rates shall fall with depth, but one layer alone moves.
+        """
+        if self.layer_decay != 1 and sum(stage.trainable for stage in stages) < 2:
+            raise HandshakeError(
+                sentence(
+                    "one layer alone moves, so that layer_decay would do nothing", got=self.layer_decay,
+                    fix="leave it out, or --strategy 'finetune(layer_decay=0.75)'",
+                )
+            )  # fmt: skip
+        return stages
 
     def scale(self, i: int, count: int) -> float:
         """The factor on the rate of layer ``i`` of ``count``."""

@@ -16,7 +16,7 @@ class Full(Discriminative):
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         n = len(layers)
-        return [Stage(layer, True, self.scale(i, n), bn=self.bn) for i, layer in enumerate(layers)]
+        return self.checked([Stage(layer, True, self.scale(i, n), bn=self.bn) for i, layer in enumerate(layers)])
 
     def describe(self) -> str:
         return f"whole backbone trained{self.words()}"

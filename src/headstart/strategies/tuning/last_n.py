@@ -43,10 +43,10 @@ class LastN(Discriminative):
                 )
             )
         first = count - self.n
-        return [
+        return self.checked([
             Stage(layer, True, self.scale(i, count), bn=self.bn) if i >= first else Stage(layer, False, 0.0)
             for i, layer in enumerate(layers)
-        ]
+        ])  # fmt: skip
 
     def describe(self) -> str:
         return f"last {self.n} layer{'s' if self.n > 1 else ''} trained{self.words()}"

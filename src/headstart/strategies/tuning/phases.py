@@ -23,6 +23,10 @@ class Phases(Tuning):
 
     tunings: tuple[Tuning, ...]
 
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset[str]().union(*(tuning.needs for tuning in self.tunings))
+
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         phases = [tuning.stages(layers) for tuning in self.tunings]
         found = []
@@ -33,7 +37,7 @@ class Phases(Tuning):
                 found.append(last)
                 continue
             for stage in each[first:]:
-                if not stage.trainable or stage.only != last.only or stage.opens:
+                if not stage.trainable or stage.only != last.only or stage.only == "adapter" or stage.opens:
                     raise HandshakeError(
                         sentence(
                             "a later phase must move what an earlier one moved, and more", where=f"layer {last.layer.name!r}",

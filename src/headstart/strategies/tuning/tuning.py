@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from headstart.errors import HandshakeError, sentence
 from headstart.sources.source import Layer
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 ADAPTERS = ("lora_", "ia3_")
 """How peft names the parameters that it adds."""
 
@@ -58,8 +59,15 @@ class Tuning(ABC):
     def describe(self) -> str:
         """A few words for tables."""
 
-    def rewire(self, backbone: nn.Module, layers: Sequence[Layer]) -> None:  # noqa: B027
-        """Change the backbone in place before training (put adapters in); modules keep their dotted names."""
+    def rewire(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> None:  # noqa: B027
+        """Change the backbone, which takes images of ``size`` pixels, in place before training (put adapters in).
+
+        Modules keep their dotted names.
+        """
+
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        """What :meth:`rewire` would find in this backbone, in words for the plan; empty where it changes nothing."""
+        return ""
 
     def restore(self, backbone: nn.Module) -> None:  # noqa: B027
         """Undo :meth:`rewire` in place after training, what was learned merged into the plain weights."""
@@ -78,11 +86,53 @@ def moving(backbone: nn.Module, stage: Stage) -> list[nn.Parameter]:
         for owner_name, owner in item.named_modules():
             for leaf, parameter in owner.named_parameters(recurse=False):
                 adapter = any(mark in f"{owner_name}.{leaf}" for mark in ADAPTERS)
-                if stage.only == "all" or {
-                    "bias": leaf == "bias", "norm": isinstance(owner, NORMS), "adapter": adapter
-                }[stage.only]:  # fmt: skip
+                if (
+                    stage.only == "all"
+                    or {"bias": is_bias(leaf), "norm": is_norm(owner), "adapter": adapter}[stage.only]
+                ):
                     found.append(parameter)
     return found
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether it is a norm layer with parameters, of torch or of a library's own making, which calls it so."""
+    own = next(module.parameters(recurse=False), None) is not None
+    return own and "norm" in type(module).__name__.lower()
+
+
+def is_bias(leaf: str) -> bool:
+    """Whether a parameter of this name, without its module's, is a bias: ``bias``, ``in_proj_bias``, ``q_bias``."""
+    return leaf == "bias" or leaf.endswith("_bias")
+
+
+def first_epoch(stage: Stage, epochs: int) -> int:
+    """The epoch, from 1, in which an open stage begins to move; beyond ``epochs`` where it never does."""
+    return next((e + 1 for e in range(epochs) if stage.open(e / epochs)), epochs + 1)
+
+
+def refuse_unopened(stages: Sequence[Stage], epochs: int) -> None:
+    """Raises:
+    HandshakeError: a stage would not open within the epochs.
+    """
+    never = [s for s in stages if s.trainable and first_epoch(s, epochs) > epochs]
+    if never:
+        need = math.ceil(1 / (1 - max(s.opens for s in never)) - 1e-9)
+        raise HandshakeError(
+            sentence(
+                "these layers would never be unfrozen within the epochs", where=f"{epochs} epochs",
+                got=", ".join(s.layer.name for s in never), fix=f"--epochs {need} or more",
+            )
+        )  # fmt: skip
+
+
+def parts_of(backbone: nn.Module) -> dict[str, bool]:
+    """Whether there are ``batch_norms``, ``norms`` of any kind, and ``biases``: what some tunings act on."""
+    modules = list(backbone.modules())
+    return {
+        "batch_norms": any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules),
+        "norms": any(is_norm(module) for module in modules),
+        "biases": any(is_bias(name.rpartition(".")[2]) for name, _ in backbone.named_parameters()),
+    }
 
 
 def set_trainable(backbone: nn.Module, stages: Sequence[Stage], progress: float = 1.0) -> None:

@@ -1,0 +1,94 @@
+"""(IA)3 (Liu et al., *Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning*, NeurIPS 2022), by peft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import nn
+
+from headstart.errors import RecipeError, sentence
+from headstart.sources.source import Layer
+from headstart.strategies.tuning.adapters import (
+    RATE,
+    counted,
+    exactly,
+    inject,
+    merge,
+    refuse_nothing,
+    require_peft,
+    targets,
+)
+from headstart.strategies.tuning.discriminative import BN
+from headstart.strategies.tuning.tuning import Stage, Tuning
+
+
+@dataclass(frozen=True)
+class IA3(Tuning):
+    """Activations are rescaled by learned vectors that start at one: ``l * (W x)``, and ``W (l * x)`` inside an MLP.
+
+    The paper scales keys, values and the inner activations of each MLP. Here every linear and convolution layer scales
+    its outputs; of the two linear layers of an MLP the second scales its inputs, and the first, which would do the same
+    thing, none. Fused queries, keys and values are scaled together.
+
+    Args:
+        lr_scale: > 0, default 10: rate of the vectors over that of full fine-tuning.
+        bn: ``"frozen"`` (default) or ``"adapt"``, as for :class:`headstart.strategies.tuning.lora.LoRA`.
+
+    Raises:
+        RecipeError: values outside these, or peft is not installed.
+        HandshakeError: from :meth:`rewire`, where no layer can carry an adapter.
+    """
+
+    lr_scale: float = RATE
+    bn: str = "frozen"
+
+    def __post_init__(self) -> None:
+        if self.lr_scale <= 0:
+            raise RecipeError(
+                sentence("argument 'lr_scale' of strategy 'ia3' is out of range", got=self.lr_scale, allowed="above 0")
+            )
+        if self.bn not in BN:
+            raise RecipeError(sentence("unknown value of the argument 'bn'", got=self.bn, allowed=list(BN)))
+        require_peft()
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"batch_norms"}) if self.bn != type(self).bn else frozenset()
+
+    def stages(self, layers: Sequence[Layer]) -> list[Stage]:
+        return [Stage(layer, True, self.lr_scale, only="adapter", bn=self.bn) for layer in layers]
+
+    def rewire(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> None:
+        from peft import IA3Config
+
+        names, _ = targets(backbone, layers, size, grouped=True)
+        first, second = mlps(backbone, names)
+        names = [name for name in names if name not in first]
+        refuse_nothing(names, "(IA)3")
+        inject(backbone, IA3Config(target_modules=exactly(names), feedforward_modules=exactly(sorted(second))))
+
+    def note(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> str:
+        return counted(*targets(backbone, layers, size, grouped=True))
+
+    def restore(self, backbone: nn.Module) -> None:
+        merge(backbone)
+
+    def describe(self) -> str:
+        bn = "" if self.bn == type(self).bn else ", batch norms adapt"
+        return f"(IA)3 vectors at {self.lr_scale:g} times the rate{bn}"
+
+
+def mlps(backbone: nn.Module, names: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The first and the second linear layer of each MLP: siblings, one from width d to h > d, the next from h to d."""
+    first, second = set(), set()
+    for a, b in pairwise(names):
+        one, two = backbone.get_submodule(a), backbone.get_submodule(b)
+        siblings = a.rpartition(".")[0] == b.rpartition(".")[0]
+        if siblings and isinstance(one, nn.Linear) and isinstance(two, nn.Linear):
+            wide = one.out_features == two.in_features > one.in_features
+            if wide and one.in_features == two.out_features:
+                first.add(a)
+                second.add(b)
+    return first, second
