@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
-from headstart.evaluation.metrics import expected_calibration_error, log_losses
+from headstart.evaluation.metrics import expected_calibration_error
+from headstart.functional.temperature import fit_temperature
 
 BINS = 10
 
@@ -39,22 +39,5 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]
     return {
         "bins": bins,
         "ece": float(expected_calibration_error(probabilities, labels)[0]),
-        "temperature": fit_temperature(probabilities, labels),
+        "temperature": fit_temperature(np.log(probabilities.astype(np.float64).clip(1e-12, 1)), labels),
     }
-
-
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The T in [0.05, 20] for which ``softmax(log p / T)`` has the lowest log loss."""
-    logits = np.log(probabilities.astype(np.float64).clip(1e-12, 1))
-
-    def loss(log_t: float) -> float:
-        return float(log_losses(at_temperature(logits, float(np.exp(log_t))), labels).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def at_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(logits / T), (n, K)."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
-    return scaled / scaled.sum(1, keepdims=True)
