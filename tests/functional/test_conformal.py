@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 
 from headstart.functional.conformal import (
-    class_scores, draws_of, prediction_sets, rank_of, threshold, true_scores,
+    class_scores,
+    draws_of,
+    prediction_sets,
+    rank_of,
+    threshold,
+    true_scores,
 )  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=_name(run),
         why=_body(m["why_zh"] if zh else m["why"], words[f"level_{m['level']}"]), advice=m["try_zh"] if zh else m["try"],
         baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), confusion=_confusion(table, data["classes"]),
-        per_class=_per_class(table, words), reliability=_reliability(m, words),
+        per_class=_per_class(table, words), reliability=_reliability(m["calibration"]["bins"], words),
+        before=_reliability(m["calibration"]["before"]["bins"], words) if m["calibration"].get("before") else None,
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
         choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
@@ -240,6 +241,5 @@ def _class_dot(name: str, right: int, n: int) -> Dot:
     return Dot(f"{name} ({n})", right / n, low, high, "model")
 
 
-def _reliability(m: dict[str, Any], words: dict[str, str]) -> Any:
-    bins = m["calibration"]["bins"]
+def _reliability(bins: list[dict[str, float]], words: dict[str, str]) -> Any:
     return reliability(bins, label=words["calibration"], x_label=words["confidence"], y_label=words["right"])

@@ -48,3 +48,8 @@ def at_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
     scaled = logits / temperature
     scaled = np.exp(scaled - scaled.max(1, keepdims=True))
     return scaled / scaled.sum(1, keepdims=True)
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logits, float64, of probabilities; those below what float32 holds count as 1e-38."""
+    return np.log(np.asarray(probabilities, dtype=np.float64).clip(1e-38, 1))

@@ -64,6 +64,8 @@ class Transferred:
         cross_validated: accuracy by cross-validation at the chosen strength; ``None`` where steps were taken or nothing
             could be held out.
         found: what was found out before the first step, ready for JSON: ``lr_range``, ``memory``; and ``micro_batch``.
+        oof: float32 (n, K), probabilities of the training images (validation images after them) by folds that did not see
+            them, rows of nan where an image was never held out; ``None`` where steps were taken.
         reads: the source whose features the head reads: the source at one or several of its layers where the strategy
             reads others than the last, else the source itself.
     """
@@ -78,6 +80,7 @@ class Transferred:
     options: Optimisation | None = None
     cross_validated: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
+    oof: np.ndarray | None = None
     computed: int = 0
     stopped_early: bool = False
 
@@ -227,7 +230,7 @@ def _solve(
             source,
             [replace(t, columns=tuple(map(int, c))) for t, c in zip(taps, chosen.columns, strict=True) if len(c)],
         )
-        probe, held_out = chosen.probe, chosen.cross_validated
+        probe, held_out, oof = chosen.probe, chosen.cross_validated, chosen.oof
         criterion = (
             f"{source.width} of {sum(tap.width for tap in taps)} features of {len(taps)} layers "
             f"({'asked for' if procedure.fraction else 'a share chosen by cross-validation'}), "
@@ -237,7 +240,7 @@ def _solve(
         computed = sum(part.computed for part in plain)
         probe = fit_probe(np.concatenate([part.X for part in plain]), labels, K, **how)
         value = float(probe.cv_accuracy[list(probe.strengths).index(probe.strength)])
-        held_out, criterion = value if np.isfinite(value) else None, ""
+        held_out, criterion, oof = value if np.isfinite(value) else None, "", probe.oof
     inner = source.backbone.backbone if isinstance(source.backbone, Tapped) else source.backbone
     return Transferred(
         backbone=inner,
@@ -248,6 +251,7 @@ def _solve(
         criterion=f"{criterion}strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels",
         reads=source,
         cross_validated=held_out,
+        oof=oof,
         computed=computed,
     )
 

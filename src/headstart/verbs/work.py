@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.deploy.held_out import save_held_out
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
@@ -104,7 +105,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         outcome = experiment(
             target, source, strategy, settings, plan.baselines, metric=plan.metric, device=device, seed=plan.seed + i,
             cache_dir=cache, pretrained=pretrained, folder=work / "checkpoints" / (f"seed-{plan.seed + i}" if i else ""), head=head,
-            layer=layer, workers=plan.workers, clock=clock, progress=progress,
+            layer=layer, workers=plan.workers, calibration=plan.calibrate, clock=clock, progress=progress,
         )  # fmt: skip
         outcomes.append(outcome)
         with clock("evaluation"):
@@ -130,7 +131,18 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     move = sum(row["parameters"] for row in table if row["trainable"]) + sum(t.numel() for t in moved.head)
     with clock("save"):
         write_run_tables(work, test_set, outcome.target, outcome.baselines, outcome.history)
-        save(work, source, moved, target, judged["why"], result["target"], plan)
+        save(
+            work,
+            source,
+            moved,
+            target,
+            judged["why"],
+            result["target"],
+            plan,
+            (outcome.calibrated or {}).get("temperature"),
+        )
+        if outcome.held is not None:
+            save_held_out(work / "model", outcome.held)
         write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, outcome.target))
         if "tensorboard" in plan.log:
             _tensorboard(work / "events", outcome.history)
@@ -156,7 +168,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 "report": source.report.line(), "width": source.width, "parameters": source.parameters,
                 "size": source.preprocessing.size, "digest": source.digest, "description": source.description,
             },
-            "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels),
+            "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels, outcome.calibrated),
             "reload_check": check, "seed": plan.seed, "data_digest": target.dataset.digest,
             "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(peak_mb(), 1),
         },
