@@ -30,6 +30,7 @@ from headstart.strategies.presets import parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.transfer import stage_table
+from headstart.verbs.after import check_held_out, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score, source_scores
 from headstart.verbs.plan import find_source, recipe_of
@@ -47,6 +48,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     device = pick_device(plan.device)
     if plan.strategy != "auto":
         parse_strategy(plan.strategy)  # a name that is not known is said before any work
+    check_words(plan)
     with clock("data"):
         target = prepare(
             plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
@@ -82,6 +84,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         stepwise_options=plan.stepwise_set,
         layer=layer,
     )
+    check_held_out(plan, by_steps=strategy.procedure.by_steps, n_valid=len(target.split("valid")))
     head = None
     if keep_head and strategy.procedure.by_steps:
         if source.head is not None and source.classes == target.classes:

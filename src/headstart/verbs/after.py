@@ -1,0 +1,40 @@
+"""What comes after training: checked before it, so that nobody waits for a refusal."""
+
+from __future__ import annotations
+
+from headstart.errors import RecipeError, sentence
+from headstart.recipe import Recipe
+from headstart.training.averaging import parse_average
+from headstart.training.soup import parse_soup
+
+
+def check_words(plan: Recipe) -> None:
+    """Refuse words that say nothing, before any work."""
+    parse_average(plan.average)
+    parse_soup(plan.soup)
+
+
+def check_held_out(plan: Recipe, *, by_steps: bool, n_valid: int) -> None:
+    """Refuse what judges on validation images where there are none.
+
+    Raises:
+        RecipeError: a greedy soup, ``wise: auto`` or a temperature after gradient steps without validation images.
+    """
+    if not by_steps or n_valid:
+        return
+    soup = parse_soup(plan.soup)
+    asked = {
+        "--soup 'uniform(N)'": f"soup: {soup}" if soup and soup.kind == "greedy" else "",
+        "--wise 0.5": "wise: auto" if plan.wise == "auto" else "",
+        "--calibrate none": f"calibrate: {plan.calibrate}" if plan.calibrate != "none" else "",
+    }
+    for fix, option in asked.items():
+        if option:
+            raise RecipeError(
+                sentence(
+                    "this judges by held-out images, and there are none: the data has no validation split, and none is cut off",
+                    where="the recipe",
+                    got=option,
+                    fix=f"--valid-fraction 0.2, or {fix}",
+                )
+            )
