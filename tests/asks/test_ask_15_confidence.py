@@ -27,7 +27,14 @@ def data(tmp_path_factory):
 
 
 def fitted(data, out, source, **options):
-    values = {"source": str(source), "baselines": "none", "image_size": 32, "test_fraction": 0.4, "seed": 1, "verify": False}
+    values = {
+        "source": str(source),
+        "baselines": "none",
+        "image_size": 32,
+        "test_fraction": 0.4,
+        "seed": 1,
+        "verify": False,
+    }
     return hs.fit(data, out=out, **values | options)
 
 
@@ -90,5 +97,7 @@ def test_abstaining_and_sets_by_the_command_line(data, tiny_source, tmp_path, ca
 
 
 def test_without_held_out_images_it_is_said_before_training(data, tiny_source, tmp_path):
-    with pytest.raises(RecipeError, match="held-out images, and there are none.*calibrate: temperature.*--valid-fraction 0.2"):
+    with pytest.raises(
+        RecipeError, match="held-out images, and there are none.*calibrate: temperature.*--valid-fraction 0.2"
+    ):
         fitted(data, tmp_path / "run", tiny_source, strategy="finetune", valid_fraction=0, calibrate="temperature")

@@ -26,12 +26,19 @@ def folder(tmp_path):
 def test_a_set_by_hand(folder):
     # the ninth smallest of 1 - p is 0.09 and rank ceil(10 * 0.9) = 9: class k is in where p_k >= 0.91
     p = np.array([[0.95, 0.05], [0.905, 0.095], [0.3, 0.7]])
-    assert sets_of(folder, p, digests(3), 0.9).tolist() == [[True, False], [True, False], [False, True]]  # none is empty
+    assert sets_of(folder, p, digests(3), 0.9).tolist() == [
+        [True, False],
+        [True, False],
+        [False, True],
+    ]  # none is empty
     # at 0.2 the second smallest counts: p_k >= 0.98; at 0.85 it is the ninth again
     assert sets_of(folder, np.array([[0.975, 0.025]]), digests(1), 0.2).tolist() == [[True, False]]
     wide = HeldOut(np.full((9, 2), 0.5, dtype=np.float32), np.arange(9) % 2, digests(9), "by hand")
     save_held_out(folder, wide)
-    assert sets_of(folder, np.array([[0.5, 0.5], [0.6, 0.4]]), digests(2), 0.5).tolist() == [[True, True], [True, False]]
+    assert sets_of(folder, np.array([[0.5, 0.5], [0.6, 0.4]]), digests(2), 0.5).tolist() == [
+        [True, True],
+        [True, False],
+    ]
 
 
 def test_the_same_image_has_the_same_aps_set_wherever_it_stands(folder):

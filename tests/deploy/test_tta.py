@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.data.dataset import ImageDataset
 from headstart.data.views import view, view_names
 from headstart.deploy.predictor import Predictor, head_probabilities
 from headstart.errors import RunError
-from headstart.data.dataset import ImageDataset
 
 
 def noise(n):
@@ -29,7 +29,10 @@ def test_it_is_the_mean_over_the_views(predictor, flip):
     images = torch.stack([predictor.source.preprocessing(torch.as_tensor(i).permute(2, 0, 1)) for i in dataset.images])
     backbone = predictor.source.backbone.eval()
     with torch.no_grad():
-        each = [head_probabilities(backbone(view(images, n)).numpy(), predictor.source.head) for n in view_names(4, flip=flip)]
+        each = [
+            head_probabilities(backbone(view(images, n)).numpy(), predictor.source.head)
+            for n in view_names(4, flip=flip)
+        ]
     assert found == pytest.approx(np.mean(each, 0), abs=1e-5)
     assert found.sum(1) == pytest.approx(np.ones(5), abs=1e-5)
     assert not np.allclose(found, each[0], atol=1e-6)

@@ -102,3 +102,74 @@ def test_other_words_are_refused(text):
     with pytest.raises(RecipeError, match="bad value of average.*allowed.*ema"):
         parse_average(text)
     assert parse_average("none") is None
+
+
+def trained(average, epochs=4, patience=None, valid=True, watch=None):
+    from headstart.progress import SILENT
+    from headstart.sources.source import Layer
+    from headstart.strategies.presets import parse_strategy
+    from headstart.strategies.procedures.standard import Standard
+    from headstart.tasks.classification import Classification
+    from headstart.training.loop import train
+    from headstart.training.optim import Optimisation
+
+    torch.manual_seed(3)
+    task = Classification(("a", "b"))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = Model(net, task.head(4))
+    stages = parse_strategy("finetune").tuning.stages([Layer("one", ("0", "1"))])
+    images, labels = torch.randn(24, 3, 6, 6) + 0.5, torch.arange(24) % 2
+
+    def batches(epoch):
+        return [(images[i], labels[i]) for i in torch.arange(24).split(8)]
+
+    def validate(m):
+        with torch.no_grad():
+            out = m(images)
+        return {"accuracy": 0.5, "loss": task.loss(out, labels).item()}
+
+    fitted = train(
+        model, task, stages, Standard(), {}, batches, 3, Optimisation(epochs=epochs, lr=0.05, average=average, patience=patience),
+        device=torch.device("cpu"), seed=0, validate=validate if valid else None, progress=SILENT,
+    )  # fmt: skip
+    return fitted, images
+
+
+def test_in_the_loop_the_average_is_validated_and_its_batch_norms_are_its_own():
+    fitted, images = trained("ema(0.8)")
+    assert "ema(0.8) of the weights" in fitted.criterion
+    net = fitted.model.backbone
+    with torch.no_grad():
+        seen = torch.stack([net[0](part).mean((0, 2, 3)) for part in images.split(8)]).mean(0)
+    torch.testing.assert_close(net[1].running_mean, seen, rtol=1e-4, atol=1e-5)
+    plain, _ = trained("none")
+    with torch.no_grad():
+        lag = torch.stack([plain.model.backbone[0](part).mean((0, 2, 3)) for part in images.split(8)]).mean(0)
+    assert not torch.allclose(plain.model.backbone[1].running_mean, lag, atol=1e-3)  # the fault that this would catch
+
+
+@pytest.mark.parametrize("average", ["swa(0.5)", "ema(0.7)"])
+def test_in_the_loop_it_is_the_average_of_what_the_updates_left(monkeypatch, average):
+    from headstart.training import loop
+
+    path, step = [], loop.apply_gradient
+
+    def watched(optimizer, net, *rest):
+        step(optimizer, net, *rest)
+        path.append(net.head.weight.detach().clone())
+
+    monkeypatch.setattr(loop, "apply_gradient", watched)
+    fitted, _ = trained(average, epochs=6, valid=False)
+    assert len(path) == 18
+    by_hand = torch.stack(path[9:]).mean(0) if average.startswith("swa") else path[0]
+    if average.startswith("ema"):
+        for weights in path[1:]:
+            by_hand = 0.7 * by_hand + 0.3 * weights
+    torch.testing.assert_close(fitted.model.head.weight, by_hand)
+    rates = [row["lr"] for row in fitted.history]
+    assert (rates[3] == rates[4] == rates[5]) == average.startswith("swa")
+
+
+def test_early_stopping_waits_for_the_average():
+    fitted, _ = trained("swa(0.25)", epochs=12, patience=1)
+    assert len(fitted.history) > 9 and "swa(0.25) of the weights" in fitted.criterion

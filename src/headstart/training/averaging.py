@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from headstart.errors import RecipeError, sentence
+from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
 from headstart.tasks.task import Model
 
 
@@ -100,11 +101,29 @@ class Averager:
         """The update whose learning rate holds at ``update``: SWA averages at a constant rate."""
         return min(update, self.first) if self.how.kind == "swa" else update
 
+    def refresh(self, model: Model, stages: Sequence[Stage], images: Iterable[torch.Tensor]) -> None:
+        """Give the average batch-norm statistics of its own, where those of ``model`` follow the training images."""
+        names = {name for name, module in adapting(model, stages)}
+        norms = [module for name, module in self.model.named_modules() if name in names]
+        refresh_batch_norm(self.model, images, norms)
+
     def state_dict(self) -> dict[str, Any]:
         return self._kept.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._kept.load_state_dict(state)
+
+
+def adapting(model: Model, stages: Sequence[Stage]) -> list[tuple[str, nn.Module]]:
+    """The modules that training has in train mode, by name: batch norms among them follow the new images.
+
+    ``model`` is left in eval mode.
+    """
+    model.train()
+    frozen_to_eval(model.backbone, stages)
+    found = [(name, module) for name, module in model.named_modules() if module.training]
+    model.eval()
+    return found
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from headstart.strategies.terms.term import Penalty
 from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
 from headstart.tasks.task import Model, Task
 from headstart.training import checkpoint
+from headstart.training.averaging import Averager, parse_average
 from headstart.training.device import accelerator
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
 from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient
@@ -33,7 +34,7 @@ class Fitted:
     """What training leaves behind.
 
     Attributes:
-        model: the weights of the best epoch (of the last one where there is no validation split), in eval mode.
+        model: the weights (their average, where there is one) of the best epoch (of the last one where there is no validation split), in eval mode.
         history: one row an epoch: epoch, step, losses by name, validation scores, lr, seconds, images_per_second.
         best_epoch: from 1.
         criterion: in words, how the epoch was chosen.
@@ -112,6 +113,8 @@ def train(
     total = updates * options.epochs
     net, optimizer = engine.prepare(model, optimizer)
     plain: Model = engine.unwrap_model(net, keep_fp32_wrapper=False)
+    average = parse_average(options.average)
+    averager = Averager(average, plain, total) if average else None
 
     epoch, stale = 0, 0
     history: list[dict[str, Any]] = []
@@ -123,6 +126,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
         micro_batch = state.get("micro_batch", micro_batch)
+        if averager:
+            averager.load_state_dict(state["average"])
         progress.say(f"{name}: going on after epoch {epoch}")
         if best and folder:
             best_weights = checkpoint.load_best(folder)
@@ -138,7 +143,8 @@ def train(
         net.train()
         frozen_to_eval(plain.backbone, stages)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
-            factor = schedule_factor(epoch * updates + update, total, options)
+            place = epoch * updates + update
+            factor = schedule_factor(averager.held(place) if averager else place, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             values = batch_gradient(net, task, procedure, penalties, window, pieces, engine)
@@ -150,6 +156,8 @@ def train(
                     )
                 )  # fmt: skip
             apply_gradient(optimizer, net, engine, options, name)
+            if averager:
+                averager.after(place, plain)
             n = sum(len(images) for images, _ in window)
             for key, value in values.items():
                 sums[key] = sums.get(key, 0.0) + value * n
@@ -160,18 +168,26 @@ def train(
         row: dict[str, Any] = {"epoch": epoch, "step": epoch * updates, "train_loss": sums.pop("loss") / seen}
         row |= {key: value / seen for key, value in sums.items()}
         row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_second": seen / train_seconds}
+        judged = plain
+        if averager and averager.count:
+            judged = averager.model
+            images = (
+                piece for images, _ in batches(epoch - 1) for piece in images.split(pieces.largest or len(images))
+            )
+            averager.refresh(plain, stages, (piece.to(engine.device) for piece in images))
         if validate:
-            plain.eval()
-            scores = validate(plain)
+            judged.eval()
+            scores = validate(judged)
             row |= {f"valid_{key}": value for key, value in scores.items()}
             rank = [scores[metric], -scores["loss"]]
             stale = 0 if not best or rank > best[1:] else stale + 1
             if stale == 0:
                 best = [epoch, *rank]
-                best_weights = copy.deepcopy(plain.state_dict())
-            stopped = options.patience is not None and stale >= options.patience
+                best_weights = copy.deepcopy(judged.state_dict())
+            waits = averager is not None and not averager.count  # the average is still to come
+            stopped = options.patience is not None and stale >= options.patience and not waits
         else:
-            best, best_weights = [epoch, 0.0, 0.0], plain.state_dict()
+            best, best_weights = [epoch, 0.0, 0.0], judged.state_dict()
         row["seconds"] = time.perf_counter() - began
         if options.seconds is not None and epoch < options.epochs:
             # of the epochs of this call; the first one decodes the images and is not typical of what follows
@@ -193,7 +209,7 @@ def train(
                 {
                     "model": plain.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
-                    "micro_batch": pieces.largest,
+                    "micro_batch": pieces.largest, **({"average": averager.state_dict()} if averager else {}),
                 },
             )  # fmt: skip
     progress.done()
@@ -204,6 +220,10 @@ def train(
         f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
+    if averager:
+        criterion += (
+            f"; {average} of the weights" if averager.first < best[0] * updates else f"; {average} had not begun"
+        )
     seconds = time.perf_counter() - start
     return Fitted(plain, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
 

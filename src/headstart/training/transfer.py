@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ import torch
 from torch import nn
 
 from headstart.data.dataset import ImageDataset
+from headstart.data.loader import batches
+from headstart.errors import HandshakeError, sentence
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
+from headstart.functional.weights import State
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.sources.taps import Tapped, at_layer, tapped
@@ -24,8 +27,10 @@ from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, part
 from headstart.tasks.classification import Classification, class_weights
 from headstart.tasks.task import Model
+from headstart.training.after import PLAIN, After, make_soup, walk_line
 from headstart.training.finetune import Feeding, finetune, predict_batches
 from headstart.training.head2toe import fit_head2toe
+from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
 from headstart.training.probe import fit_probe
 
@@ -66,6 +71,7 @@ class Transferred:
         found: what was found out before the first step, ready for JSON: ``lr_range``, ``memory``; and ``micro_batch``.
         oof: float32 (n, K), probabilities of the training images (validation images after them) by folds that did not see
             them, rows of nan where an image was never held out; ``None`` where steps were taken.
+        ends: weights of the source (with a head solved on it) and the tuned ones, where they were asked for.
         reads: the source whose features the head reads: the source at one or several of its layers where the strategy
             reads others than the last, else the source itself.
     """
@@ -81,6 +87,7 @@ class Transferred:
     cross_validated: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
     oof: np.ndarray | None = None
+    ends: tuple[State, State] | None = None
     computed: int = 0
     stopped_early: bool = False
 
@@ -125,6 +132,7 @@ def transfer(
     progress: Progress,
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    after: After = PLAIN,
 ) -> Transferred:
     """Move ``source`` to the target's labels as ``strategy`` says.
 
@@ -139,6 +147,7 @@ def transfer(
         pretrained: ``False`` starts from random weights of the same architecture (the ``scratch`` baseline).
         head: weights that the new head starts from instead of zero (same classes).
         layer: the layer that the head reads, by name, or ``"last"``.
+        after: a soup of several trainings, the place between source and tuned weights; only for gradient steps.
 
     Raises:
         HandshakeError: parts of the strategy that cannot act together.
@@ -175,11 +184,48 @@ def transfer(
         if head is None:
             head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
     options = resolve(values, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
-    fitted = finetune(
-        backbone, source.layers, source.width, source.preprocessing, strategy, task, train_set, valid_set,
-        settings.feeding, options, pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
-        precision=settings.precision, folder=folder, head_start=head, progress=progress, name=name, on_epoch=on_epoch,
-    )  # fmt: skip
+    fits: list[Fitted] = []
+
+    def train_one(i: int, seed: int, factor: float) -> Fitted:
+        how = options
+        if fits:  # what the first one found out holds for the others
+            how = replace(fits[0].extra["options"], find_lr=False)
+        fits.append(finetune(
+            backbone if i == 0 else copy.deepcopy(source.backbone), source.layers, source.width, source.preprocessing,
+            strategy, task, train_set, valid_set, settings.feeding, replace(how, lr=how.lr * factor), pretrained=pretrained,
+            device=device, seed=seed, score=score, metric=metric, precision=settings.precision,
+            folder=folder / f"soup-{i}" if folder and i else folder, head_start=head, progress=progress,
+            name=f"{name} {i + 1} of {after.soup.n}" if after.soup else name, on_epoch=on_epoch,
+        ))  # fmt: skip
+        return fits[-1]
+
+    def validate(model: Model) -> dict[str, float]:
+        assert valid_set is not None and valid_set.labels is not None
+        found = predict_batches(model, task, valid_set, source.preprocessing, device, workers=settings.feeding.workers)
+        return score(found, valid_set.labels)
+
+    judged = {
+        "validate": validate if valid_set is not None and len(valid_set) else None,
+        "metric": metric,
+        "progress": progress,
+    }
+    soup, line, ends = {}, {}, None
+    if after.soup:
+        size = settings.feeding.batch_size
+
+        def images() -> Iterator[torch.Tensor]:
+            return (b.images for b in batches(train_set, source.preprocessing, batch_size=size, shuffle_seed=seed))
+
+        fitted, made = make_soup(after.soup, train_one, seed=seed, images=images, stages=stages, **judged)
+        soup = {"soup": made}
+    else:
+        fitted = train_one(0, seed, 1.0)
+    if after.wise is not None or after.ends:
+        if head is None:
+            head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
+        ends = _ends(source, head, fitted.model)
+        if after.wise is not None:
+            line = {"wise": walk_line(fitted.model, *ends, after.wise, **judged)}
     linear = fitted.model.head
     assert isinstance(linear, nn.Linear)
     return Transferred(
@@ -192,8 +238,25 @@ def transfer(
         criterion=fitted.criterion,
         options=fitted.extra.pop("options"),
         stopped_early=fitted.stopped_early,
-        found={"micro_batch": fitted.micro_batch, **fitted.extra},
+        found={"micro_batch": fitted.micro_batch, **fitted.extra, **soup, **line},
+        ends=ends if after.ends else None,
     )
+
+
+def _ends(source: Source, head: tuple[torch.Tensor, torch.Tensor], model: Model) -> tuple[State, State]:
+    """Both ends of the line: the source with a head of its own, and the tuned model; tensors on the CPU."""
+    start = {f"backbone.{k}": v.detach().cpu().clone() for k, v in source.backbone.state_dict().items()}
+    start |= {"head.weight": head[0].detach().float().cpu(), "head.bias": head[1].detach().float().cpu()}
+    end = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+    if start.keys() != end.keys():
+        raise HandshakeError(
+            sentence(
+                "there is no line between weights of other names: the strategy changed the network",
+                got=", ".join(sorted(start.keys() ^ end.keys())[:3]),
+                fix="--wise none",
+            )
+        )
+    return start, end
 
 
 def _solve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headstart.errors import RecipeError, sentence
 from headstart.recipe import Recipe
+from headstart.training.after import After
 from headstart.training.averaging import parse_average
 from headstart.training.soup import parse_soup
 
@@ -12,6 +13,12 @@ def check_words(plan: Recipe) -> None:
     """Refuse words that say nothing, before any work."""
     parse_average(plan.average)
     parse_soup(plan.soup)
+
+
+def after_of(plan: Recipe) -> After:
+    """The recipe's words as values; the ends of the line are kept where there is source data to draw it on."""
+    wise = None if plan.wise == "none" else plan.wise
+    return After(parse_soup(plan.soup), wise, ends=plan.source_data is not None)
 
 
 def check_held_out(plan: Recipe, *, by_steps: bool, n_valid: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
 from headstart.deploy.held_out import HeldOut
 from headstart.evaluation.gain import paired_gain
 from headstart.evaluation.metrics import classification_metrics, point_metrics
@@ -21,6 +20,7 @@ from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.presets import parse_strategy
 from headstart.strategies.strategy import Strategy
+from headstart.training.after import PLAIN, After
 from headstart.training.transfer import Settings, Transferred, probabilities, transfer
 from headstart.verbs.calibrate import calibrate, held_out
 from headstart.verbs.prepare import Prepared
@@ -72,11 +72,12 @@ def experiment(
     head: tuple[torch.Tensor, torch.Tensor] | None = None,
     layer: str = "last",
     workers: int | None = None,
+    after: After = PLAIN,
     calibration: str = "none",
     clock: Clock,
     progress: Progress,
 ) -> Outcome:
-    """Transfer, calibrate the head where ``calibration`` is ``"temperature"``, then train each baseline under the same budget, and predict the test images with all of them.
+    """Transfer (with what comes ``after`` it, which the baselines do without), calibrate the head where ``calibration`` is ``"temperature"``, then train each baseline under the same budget, and predict the test images with all of them.
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
@@ -86,13 +87,20 @@ def experiment(
     history: list[dict[str, Any]] = []
 
     def trained(
-        name: str, start: Source, how: Strategy, *, pretrained: bool = True, first_head: Any = None, layer: str = "last"
+        name: str,
+        start: Source,
+        how: Strategy,
+        *,
+        pretrained: bool = True,
+        first_head: Any = None,
+        layer: str = "last",
+        after: After = PLAIN,
     ) -> Transferred:
         with clock(name):
             moved = transfer(
                 start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=point_metrics,
                 metric=metric, cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
-                layer=layer, progress=progress, name=name,
+                layer=layer, progress=progress, name=name, after=after,
             )  # fmt: skip
         history.extend({"model": name} | row for row in moved.history)
         return moved
@@ -103,7 +111,7 @@ def experiment(
         with clock("evaluation"):
             return probabilities(moved, start, target.classes, test_set, **where)
 
-    moved = trained("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer)
+    moved = trained("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer, after=after)
     calibrated = None
     with clock("evaluation"):
         held = held_out(moved, source, target.classes, train_set, valid_set, **where)
@@ -142,53 +150,3 @@ def score(outcome: Outcome, labels: np.ndarray, classes: tuple[str, ...], metric
     else:
         result["transfer_gain"] = None
     return result
-
-
-def source_scores(
-    source: Source,
-    moved: Transferred,
-    data: ImageDataset,
-    *,
-    device: torch.device,
-    cache_dir: Path,
-    seed: int,
-    workers: int | None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Scores on the source's own data before and after the transfer: how much was forgotten.
-
-    With a source head whose classes include those of ``data`` (matched by name), that head reads the features before
-    and after. Otherwise a fresh solved head is trained on a share of the data, on the features before and after; it
-    tells how much of what the features knew is still in them.
-    """
-    from dataclasses import replace
-
-    from headstart.features.extract import extract
-    from headstart.training.probe import fit_probe
-
-    assert data.labels is not None
-    after = replace(source, backbone=moved.backbone, digest="moved")
-    features = [extract(source, data, cache_dir=cache_dir, device=str(device), progress=progress).X]
-    features.append(
-        extract(after, data, cache_dir=None, device=str(device), progress=progress).X if moved.moved else features[0]
-    )
-    if source.head is not None and set(data.classes) <= set(source.classes):
-        labels = np.array([source.classes.index(name) for name in data.classes])[data.labels]
-        weight, bias = source.head
-        found = [torch.softmax(torch.as_tensor(x) @ weight.T.float() + bias.float(), 1).numpy() for x in features]
-        how, names = "the source's own head", source.classes
-    else:
-        pick = np.random.default_rng(seed).permutation(len(data))
-        learn, test = pick[: len(data) // 2], pick[len(data) // 2 :]
-        labels, found = data.labels[test], []
-        for x in features:
-            probe = fit_probe(x[learn], data.labels[learn], len(data.classes), seed=seed)
-            found.append(torch.softmax(torch.as_tensor(x[test] @ probe.weight.T + probe.bias), 1).numpy())
-        how, names = "a new head solved on half of the source data, tested on the other half", data.classes
-    return {
-        "before": classification_metrics(found[0], labels, names),
-        "after": classification_metrics(found[1], labels, names),
-        "change": paired_gain(found[1], found[0], labels, metric="accuracy"),
-        "read_by": how,
-        "n": len(labels),
-    }

@@ -30,9 +30,10 @@ from headstart.strategies.presets import parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.transfer import stage_table
-from headstart.verbs.after import check_held_out, check_words
+from headstart.verbs.after import after_of, check_held_out, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
-from headstart.verbs.experiment import Clock, experiment, score, source_scores
+from headstart.verbs.experiment import Clock, experiment, score
+from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.save import save, verify
@@ -108,7 +109,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         outcome = experiment(
             target, source, strategy, settings, plan.baselines, metric=plan.metric, device=device, seed=plan.seed + i,
             cache_dir=cache, pretrained=pretrained, folder=work / "checkpoints" / (f"seed-{plan.seed + i}" if i else ""), head=head,
-            layer=layer, workers=plan.workers, calibration=plan.calibrate, clock=clock, progress=progress,
+            layer=layer, workers=plan.workers, after=after_of(plan), calibration=plan.calibrate, clock=clock, progress=progress,
         )  # fmt: skip
         outcomes.append(outcome)
         with clock("evaluation"):
@@ -123,6 +124,9 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 source,
                 moved,
                 reference,
+                test_set,
+                target.classes,
+                plan.strategy,
                 device=device,
                 cache_dir=cache,
                 seed=plan.seed,
