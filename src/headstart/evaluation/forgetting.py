@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.gain import beyond_noise
+from headstart.evaluation.gain import beyond_noise, no_difference_interval
 from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
 
 
@@ -29,6 +29,9 @@ def retention(
     if not knew.any():
         return {"value": None, "ci95": [None, None]}
     value = float(knows.sum() / knew.sum())
+    if (knew == knows).all():  # no resample can differ, yet n images prove no certainty
+        low, high = (bound / knew.mean() for bound in no_difference_interval(len(labels)))
+        return {"value": value, "ci95": [float(1 + low), float(1 + high)]}
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = [(w @ knows) / (w @ knew) for w in bootstrap_blocks(len(labels), n_boot, seed)]
     return {"value": value, "ci95": percentile_interval(np.concatenate(shares), value)}

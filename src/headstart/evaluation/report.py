@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from headstart.evaluation.charts import Dot, curves, dots, reliability
+from headstart.evaluation.charts import Dot, curves, dots, reliability, tradeoff
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
@@ -66,6 +66,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         before=_reliability(m["calibration"]["before"]["bins"], words) if m["calibration"].get("before") else None,
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
         choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
+        line=_line(m, words),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
         env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),
         total_seconds=sum(m["seconds"].values()),
@@ -239,6 +240,16 @@ def _per_class(table: pd.DataFrame, words: dict[str, str]) -> dict[str, Any]:
 def _class_dot(name: str, right: int, n: int) -> Dot:
     low, high = wilson(right, n)
     return Dot(f"{name} ({n})", right / n, low, high, "model")
+
+
+def _line(m: dict[str, Any], words: dict[str, str]) -> Any:
+    """Source against target along the line from the source's weights to the tuned ones, where it was measured."""
+    curve = (m["source"] or {}).get("curve")
+    if not curve:
+        return None
+    x_label, y_label = f"{words['on_target']} (%)", f"{words['on_source']} (%)"
+    alpha = m["source"]["alpha"]
+    return tradeoff(curve, 1.0 if alpha is None else alpha, label=words["line"], x_label=x_label, y_label=y_label)
 
 
 def _reliability(bins: list[dict[str, float]], words: dict[str, str]) -> Any:

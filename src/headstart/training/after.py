@@ -89,7 +89,9 @@ def make_soup(
     found: dict[str, Any] = {"kind": soup.kind, "n": soup.n, "chosen": list(cooked.chosen), "trainings": trainings}
     if cooked.rank:
         found |= {metric: cooked.rank[0], "loss": -cooked.rank[1]}
-    first.criterion = f"{soup.kind} soup of {len(cooked.chosen)} of {soup.n} trainings, each at {first.criterion}"
+    first.criterion = f"{soup.kind} soup of {len(cooked.chosen)} of {soup.n} trainings, each at its best epoch"
+    if validate is None:
+        first.criterion = f"uniform soup of {soup.n} trainings, each at its last epoch"
     progress.say(f"soup: {len(cooked.chosen)} of {soup.n} trainings are in it")
     return first, found
 

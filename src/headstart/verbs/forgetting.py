@@ -14,6 +14,7 @@ from torch import nn
 from headstart.data.dataset import ImageDataset
 from headstart.evaluation.forgetting import offers, retention
 from headstart.evaluation.gain import paired_gain
+from headstart.evaluation.intervals import wilson
 from headstart.evaluation.metrics import classification_metrics
 from headstart.features.extract import extract
 from headstart.functional.weights import interpolate
@@ -34,6 +35,7 @@ def source_scores(
     test_set: ImageDataset,
     classes: tuple[str, ...],
     strategy: str,
+    scores: dict[str, Any],
     *,
     device: torch.device,
     cache_dir: Path,
@@ -50,6 +52,9 @@ def source_scores(
     Where the two ends of the line were kept (``moved.ends``), ``curve`` has a row for each of 11 places on it:
     ``{"alpha", "target", "source"}``, accuracies on the test images and on the source's (at most 1,000 of each). The
     line is drawn for the reader; nothing is chosen by it.
+
+    ``target`` repeats the accuracy on the target before and after: before, the source as it was with a solved head (the
+    baseline ``probe``, else the start of the line).
     """
     where: dict[str, Any] = {"device": device, "cache_dir": cache_dir, "progress": progress}
     states = [None, {k: v.cpu() for k, v in moved.backbone.state_dict().items()} if moved.moved else None]
@@ -59,7 +64,12 @@ def source_scores(
     if moved.ends is not None:
         curve = _curve(source, moved, data, test_set, classes, seed=seed, workers=workers, **where)
     wise = moved.found.get("wise")
+    before = scores["baselines"].get("probe", {}).get("accuracy")
+    if before is None and curve:
+        n = min(len(test_set), CURVE_IMAGES)
+        before = {"value": curve[0]["target"], "ci95": wilson(round(curve[0]["target"] * n), n)}
     return {
+        "target": {"before": before, "after": scores["target"]["accuracy"]},
         "before": classification_metrics(found[0], labels, names),
         "after": classification_metrics(found[1], labels, names),
         "change": change,

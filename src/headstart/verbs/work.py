@@ -127,6 +127,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 test_set,
                 target.classes,
                 plan.strategy,
+                result,
                 device=device,
                 cache_dir=cache,
                 seed=plan.seed,
