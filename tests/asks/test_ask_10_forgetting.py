@@ -17,29 +17,36 @@ def stripes(root, classes, across, rng, n):
             turn = label if across else rng.integers(2)
             tint = rng.integers(2) if across else label
             picture = np.repeat((np.sin((x if turn else y) * 0.9 + rng.uniform(0, 6)) * 45 + 118)[..., None], 3, 2)
-            picture[..., tint] += 12
+            picture[..., tint] += 25
             picture += rng.normal(0, 30, picture.shape)
             Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
     return root
 
 
-COMMON = {"image_size": 32, "epochs": 6, "lr": 0.004, "verify": False, "augment": "none"}
+COMMON = {"image_size": 32, "verify": False}
 
 
 @pytest.fixture(scope="module")
-def forgot(tmp_path_factory, tiny_source):
+def forgot(tmp_path_factory):
     """A source that tells stripes, tuned hard on tints."""
     root = tmp_path_factory.mktemp("forgot")
     rng = np.random.default_rng(0)
-    old = stripes(root / "old", ["level", "upright"], True, rng, 40)
-    new = stripes(root / "new", ["red", "green"], False, rng, 60)
-    source = hs.fit(old, source=str(tiny_source), strategy="finetune", out=root / "source", baselines="none", **COMMON)
-    values = {"source": str(source.path), "strategy": "finetune", "source_data": str(old), "baselines": "probe"}
+    old = stripes(root / "old", ["level", "upright"], True, rng, 30)
+    new = stripes(root / "new", ["red", "green"], False, rng, 45)
+    source = hs.fit(old, source="bundled/glyphs", strategy="probe", out=root / "source", baselines="none", **COMMON)
+    steps = {"epochs": 5, "lr": 0.01, "augment": "none"}
+    values = {
+        "source": str(source.path),
+        "strategy": "finetune",
+        "source_data": str(old),
+        "baselines": "probe",
+        **steps,
+    }
     return root, new, values | COMMON, hs.fit(new, out=root / "tuned", **values | COMMON)
 
 
 def test_source_and_target_before_and_after_and_what_is_retained(forgot):
-    root, _, _, run = forgot
+    run = forgot[3]
     m = run.metrics["source"]
     before, after = (m[key]["accuracy"]["value"] for key in ("before", "after"))
     assert m["read_by"] == "the source's own head"
@@ -72,11 +79,9 @@ def test_the_offers_are_in_the_report_and_what_wise_promises_comes_true(forgot, 
     promised = next(row for row in m["curve"] if row["alpha"] == alpha)
     kept = hs.fit(new, out=tmp_path / "kept", **values | {"wise": alpha, "baselines": "none"}).metrics
     assert kept["strategy"]["wise"]["alpha"] == kept["source"]["alpha"] == alpha
-    assert (
-        kept["source"]["after"]["accuracy"]["value"]
-        == pytest.approx(promised["source"])
-        > m["after"]["accuracy"]["value"]
-    )
+    after = kept["source"]["after"]["accuracy"]["value"]
+    assert after == pytest.approx(promised["source"])
+    assert after > m["after"]["accuracy"]["value"]
     assert kept["target"]["accuracy"]["value"] == pytest.approx(promised["target"])
 
 

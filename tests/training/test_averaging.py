@@ -104,24 +104,26 @@ def test_other_words_are_refused(text):
     assert parse_average("none") is None
 
 
-def trained(average, epochs=4, patience=None, valid=True, watch=None):
+def trained(average, epochs=4, patience=None, valid=True):
+    from headstart.data.batch import Batch
     from headstart.progress import SILENT
     from headstart.sources.source import Layer
-    from headstart.strategies.presets import parse_strategy
-    from headstart.strategies.procedures.standard import Standard
+    from headstart.strategies.grammar import parse_strategy
+    from headstart.strategies.terms.term import Start
     from headstart.tasks.classification import Classification
     from headstart.training.loop import train
+    from headstart.training.objective import bind
     from headstart.training.optim import Optimisation
 
     torch.manual_seed(3)
-    task = Classification(("a", "b"))
+    task, layers = Classification(("a", "b")), [Layer("one", ("0", "1"))]
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    model = Model(net, task.head(4))
-    stages = parse_strategy("finetune").tuning.stages([Layer("one", ("0", "1"))])
+    model, how = Model(net, task.head(4)), parse_strategy("finetune")
+    objective = bind(how, how.tuning.stages(layers), Start(model, layers, task, list, torch.device("cpu"), 0))
     images, labels = torch.randn(24, 3, 6, 6) + 0.5, torch.arange(24) % 2
 
     def batches(epoch):
-        return [(images[i], labels[i]) for i in torch.arange(24).split(8)]
+        return [Batch(images[i], labels[i], i) for i in torch.arange(24).split(8)]
 
     def validate(m):
         with torch.no_grad():
@@ -129,7 +131,7 @@ def trained(average, epochs=4, patience=None, valid=True, watch=None):
         return {"accuracy": 0.5, "loss": task.loss(out, labels).item()}
 
     fitted = train(
-        model, task, stages, Standard(), {}, batches, 3, Optimisation(epochs=epochs, lr=0.05, average=average, patience=patience),
+        objective, batches, 3, Optimisation(epochs=epochs, lr=0.05, average=average, patience=patience),
         device=torch.device("cpu"), seed=0, validate=validate if valid else None, progress=SILENT,
     )  # fmt: skip
     return fitted, images
@@ -154,9 +156,9 @@ def test_in_the_loop_it_is_the_average_of_what_the_updates_left(monkeypatch, ave
 
     path, step = [], loop.apply_gradient
 
-    def watched(optimizer, net, *rest):
-        step(optimizer, net, *rest)
-        path.append(net.head.weight.detach().clone())
+    def watched(optimizer, objective, *rest):
+        step(optimizer, objective, *rest)
+        path.append(objective.model.head.weight.detach().clone())
 
     monkeypatch.setattr(loop, "apply_gradient", watched)
     fitted, _ = trained(average, epochs=6, valid=False)

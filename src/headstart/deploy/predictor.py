@@ -86,7 +86,7 @@ class Predictor:
             progress=progress,
         ).X
         parts = np.split(features, tta, axis=1)
-        return np.mean([head_probabilities(part, self.source.head) for part in parts], axis=0, dtype=np.float32)
+        return np.stack([head_probabilities(part, self.source.head) for part in parts]).mean(0)
 
     def _views(self, count: int) -> list[str]:
         try:

@@ -75,9 +75,14 @@ def offers(
 
 
 def best_place(curve: Sequence[dict[str, float]], alpha: float) -> tuple[dict[str, float], dict[str, float]] | None:
-    """The place on the line with the highest mean of both accuracies, where it is better on the source than now."""
+    """The place on the line with the highest mean of both accuracies among those that keep at least half of what was
+    learned on the target, where it is better on the source than now."""
     if not curve:
         return None
     now = min(curve, key=lambda row: abs(row["alpha"] - alpha))
-    best = max(curve, key=lambda row: (row["target"] + row["source"], row["alpha"]))
+    enough = (curve[0]["target"] + now["target"]) / 2
+    best = max(
+        (row for row in curve if row["target"] >= min(enough, now["target"])),
+        key=lambda row: (row["target"] + row["source"], row["alpha"]),
+    )
     return (best, now) if best["source"] > now["source"] else None

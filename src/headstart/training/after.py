@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.weights import State, interpolate
 from headstart.progress import Progress
+from headstart.sources.source import Source
 from headstart.strategies.tuning.tuning import Stage
 from headstart.tasks.task import Model
 from headstart.training.averaging import adapting, refresh_batch_norm
@@ -41,6 +43,57 @@ class After:
 
 PLAIN = After()
 """Nothing comes after training."""
+
+
+def finish(
+    after: After,
+    train_one: Callable[[int, int, float], Fitted],
+    source: Source,
+    head: Callable[[], tuple[torch.Tensor, torch.Tensor]],
+    *,
+    seed: int,
+    images: Callable[[], Iterable[torch.Tensor]],
+    stages: Sequence[Stage],
+    validate: Validate | None,
+    metric: str,
+    progress: Progress,
+) -> tuple[Fitted, dict[str, Any], tuple[State, State] | None]:
+    """Train once or for a soup, then go to the asked place on the line.
+
+    Args:
+        head: gives (weight (K, width), bias (K,)) of the source's end of the line: what training started from, or a head
+            solved on the source where that was zero.
+
+    Returns:
+        The model, what was found (``soup``, ``wise``), and both ends of the line where they are to be kept.
+
+    Raises:
+        HandshakeError: the strategy changed the network, so that there is no line.
+    """
+    judged: dict[str, Any] = {"validate": validate, "metric": metric, "progress": progress}
+    found: dict[str, Any] = {}
+    if after.soup:
+        fitted, found["soup"] = make_soup(after.soup, train_one, seed=seed, images=images, stages=stages, **judged)
+    else:
+        fitted = train_one(0, seed, 1.0)
+    if after.wise is None and not after.ends:
+        return fitted, found, None
+    start = {f"backbone.{k}": v.detach().cpu().clone() for k, v in source.backbone.state_dict().items()}
+    start |= {f"head.{name}": v.detach().float().cpu() for name, v in zip(("weight", "bias"), head(), strict=True)}
+    end = {k: v.detach().cpu().clone() for k, v in fitted.model.state_dict().items()}
+    if start.keys() != end.keys():
+        if after.wise is None:
+            return fitted, found, None
+        raise HandshakeError(
+            sentence(
+                "there is no line between weights of other names: the strategy changed the network",
+                got=", ".join(sorted(start.keys() ^ end.keys())[:3]),
+                fix="--wise none",
+            )
+        )
+    if after.wise is not None:
+        found["wise"] = walk_line(fitted.model, start, end, after.wise, **judged)
+    return fitted, found, (start, end) if after.ends else None
 
 
 def make_soup(

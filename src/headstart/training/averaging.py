@@ -12,9 +12,11 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from headstart.data.batch import Batch
 from headstart.errors import RecipeError, sentence
 from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
 from headstart.tasks.task import Model
+from headstart.training.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Averager:
     @property
     def model(self) -> Model:
         """The averaged model; meaningful once ``count`` is positive."""
-        return self._kept.module
+        model = self._kept.module
+        assert isinstance(model, Model)
+        return model
 
     def after(self, update: int, model: Model) -> None:
         """Take in the weights after ``update`` (from 0 over the whole training)."""
@@ -101,11 +105,22 @@ class Averager:
         """The update whose learning rate holds at ``update``: SWA averages at a constant rate."""
         return min(update, self.first) if self.how.kind == "swa" else update
 
-    def refresh(self, model: Model, stages: Sequence[Stage], images: Iterable[torch.Tensor]) -> None:
-        """Give the average batch-norm statistics of its own, where those of ``model`` follow the training images."""
-        names = {name for name, module in adapting(model, stages)}
+    def settled(self, objective: Objective, batches: Iterable[Batch], progress: float, largest: int | None) -> Model:
+        """The averaged model with batch-norm statistics of its own, where those of the trained one follow the images.
+
+        Args:
+            batches: those of the epoch that has ended, at the share ``progress`` of the epochs; ``largest`` images at once.
+        """
+        names = {name for name, _ in adapting(objective.model, objective.stages, progress)}
         norms = [module for name, module in self.model.named_modules() if name in names]
+        device = next(self.model.parameters()).device
+        images = (piece.to(device) for b in batches for piece in b.images.split(largest or len(b)))
         refresh_batch_norm(self.model, images, norms)
+        return self.model
+
+    def said(self, updates: int) -> str:
+        """In words: whether the weights after so many updates are an average."""
+        return f"{self.how} of the weights" if self.first < updates else f"{self.how} had not begun"
 
     def state_dict(self) -> dict[str, Any]:
         return self._kept.state_dict()
@@ -114,13 +129,13 @@ class Averager:
         self._kept.load_state_dict(state)
 
 
-def adapting(model: Model, stages: Sequence[Stage]) -> list[tuple[str, nn.Module]]:
-    """The modules that training has in train mode, by name: batch norms among them follow the new images.
+def adapting(model: Model, stages: Sequence[Stage], progress: float = 1.0) -> list[tuple[str, nn.Module]]:
+    """The modules that training has in train mode at the share ``progress`` of the epochs, by name: batch norms among them follow the new images.
 
     ``model`` is left in eval mode.
     """
     model.train()
-    frozen_to_eval(model.backbone, stages)
+    frozen_to_eval(model.backbone, stages, progress)
     found = [(name, module) for name, module in model.named_modules() if module.training]
     model.eval()
     return found

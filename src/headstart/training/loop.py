@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.data.batch import Batch
 from headstart.errors import Diverged, sentence
 from headstart.progress import Progress
-from headstart.strategies.procedures.procedure import Procedure
-from headstart.strategies.terms.term import Penalty
-from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
-from headstart.tasks.task import Model, Task
+from headstart.tasks.task import Model
 from headstart.training import checkpoint
 from headstart.training.averaging import Averager, parse_average
 from headstart.training.device import accelerator
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
-from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, apply_gradient, batch_gradient
 
 Batches = Callable[[int], Iterable[Batch]]
-"""epoch -> (images (B, 3, H, W), targets (B,) or (B, K)); the same epoch gives the same batches every time."""
+"""epoch -> labelled batches; the same epoch gives the same ones every time."""
 
 
 @dataclass
@@ -53,11 +52,7 @@ class Fitted:
 
 
 def train(
-    model: Model,
-    task: Task,
-    stages: Sequence[Stage],
-    procedure: Procedure,
-    penalties: Mapping[str, Penalty],
+    objective: Objective,
     batches: Batches,
     steps_per_epoch: int,
     options: Optimisation,
@@ -73,17 +68,13 @@ def train(
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fitted:
-    """Train ``model`` and give back its best epoch.
+    """Train the model of ``objective`` and give back its best epoch.
 
     After each epoch the whole state is kept in ``folder``; called again with the same arguments, training goes on from
     there and ends as if it had never stopped, since every epoch draws its randomness from (seed, epoch) alone.
 
     Args:
-        model: on any device; its ``requires_grad`` flags are already set by the tuning.
-        task: gives the loss.
-        stages: which layers move and how fast.
-        procedure: how one update runs.
-        penalties: the bound terms of the strategy, by name.
+        objective: model, task, and the strategy bound to them; changed in place.
         batches: epoch (from 0) -> batches.
         steps_per_epoch: batches an epoch.
         options: optimiser, schedule, epochs.
@@ -106,15 +97,15 @@ def train(
     """
     start = time.perf_counter()
     engine = accelerator(device, precision)
+    model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(parameter_groups(model, stages, options), options)
+    optimizer = make_optimizer(parameter_groups(objective, options), options)
     peaks = [group["lr"] for group in optimizer.param_groups]
     updates = math.ceil(steps_per_epoch / options.accumulate)
     total = updates * options.epochs
-    net, optimizer = engine.prepare(model, optimizer)
-    plain: Model = engine.unwrap_model(net, keep_fp32_wrapper=False)
+    optimizer = engine.prepare(optimizer)
     average = parse_average(options.average)
-    averager = Averager(average, plain, total) if average else None
+    averager = Averager(average, model, total) if average else None
 
     epoch, stale = 0, 0
     history: list[dict[str, Any]] = []
@@ -122,7 +113,8 @@ def train(
     best_weights: dict[str, torch.Tensor] = {}
     state = checkpoint.load_last(folder) if folder else None
     if state:
-        plain.load_state_dict(state["model"])
+        model.load_state_dict(state["model"])
+        objective.penalties.load_state_dict(state.get("terms", {}))
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
         micro_batch = state.get("micro_batch", micro_batch)
@@ -140,14 +132,13 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        net.train()
-        frozen_to_eval(plain.backbone, stages)
+        objective.begin(epoch / options.epochs)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             place = epoch * updates + update
             factor = schedule_factor(averager.held(place) if averager else place, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            values = batch_gradient(net, task, procedure, penalties, window, pieces, engine)
+            values = batch_gradient(objective, window, pieces, engine, epoch / options.epochs)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
                     sentence(
@@ -155,10 +146,10 @@ def train(
                         got=values, fix=f"--lr {options.lr / 10:g}",
                     )
                 )  # fmt: skip
-            apply_gradient(optimizer, net, engine, options, name)
+            apply_gradient(optimizer, objective, engine, options, name)
             if averager:
-                averager.after(place, plain)
-            n = sum(len(images) for images, _ in window)
+                averager.after(place, model)
+            n = sum(map(len, window))
             for key, value in values.items():
                 sums[key] = sums.get(key, 0.0) + value * n
             seen += n
@@ -168,13 +159,9 @@ def train(
         row: dict[str, Any] = {"epoch": epoch, "step": epoch * updates, "train_loss": sums.pop("loss") / seen}
         row |= {key: value / seen for key, value in sums.items()}
         row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_second": seen / train_seconds}
-        judged = plain
+        judged = model
         if averager and averager.count:
-            judged = averager.model
-            images = (
-                piece for images, _ in batches(epoch - 1) for piece in images.split(pieces.largest or len(images))
-            )
-            averager.refresh(plain, stages, (piece.to(engine.device) for piece in images))
+            judged = averager.settled(objective, batches(epoch - 1), (epoch - 1) / options.epochs, pieces.largest)
         if validate:
             judged.eval()
             scores = validate(judged)
@@ -207,25 +194,23 @@ def train(
             checkpoint.save_last(
                 folder,
                 {
-                    "model": plain.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
+                    "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
                     "micro_batch": pieces.largest, **({"average": averager.state_dict()} if averager else {}),
                 },
             )  # fmt: skip
     progress.done()
     if best_weights:
-        plain.load_state_dict(best_weights)
-    plain.eval()
+        model.load_state_dict(best_weights)
+    model.eval()
     criterion = (
         f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
     if averager:
-        criterion += (
-            f"; {average} of the weights" if averager.first < best[0] * updates else f"; {average} had not begun"
-        )
+        criterion += f"; {averager.said(int(best[0]) * updates)}"
     seconds = time.perf_counter() - start
-    return Fitted(plain, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
+    return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
 
 
 def _windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from torch import nn
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import batches
-from headstart.errors import HandshakeError, sentence
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
 from headstart.functional.weights import State
@@ -27,8 +26,8 @@ from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, part
 from headstart.tasks.classification import Classification, class_weights
 from headstart.tasks.task import Model
-from headstart.training.after import PLAIN, After, make_soup, walk_line
-from headstart.training.finetune import Feeding, finetune, predict_batches
+from headstart.training.after import PLAIN, After, finish
+from headstart.training.finetune import Feeding, facts, finetune, predict_batches
 from headstart.training.head2toe import fit_head2toe
 from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
@@ -160,7 +159,9 @@ def transfer(
         classes,
     )
     task = Classification(classes, label_smoothing=settings.label_smoothing, class_weights=weights)
-    stages = handshake(strategy, source.layers, task, pretrained=pretrained, layer=layer)
+    stages = handshake(
+        strategy, source.layers, task, pretrained=pretrained, layer=layer, has=facts(source, settings.feeding)
+    )
     if not strategy.procedure.by_steps:
         return _solve(
             at_layer(source, layer),
@@ -187,15 +188,12 @@ def transfer(
     fits: list[Fitted] = []
 
     def train_one(i: int, seed: int, factor: float) -> Fitted:
-        how = options
-        if fits:  # what the first one found out holds for the others
-            how = replace(fits[0].extra["options"], find_lr=False)
+        how = replace(fits[0].extra["options"], find_lr=False) if fits else options
         fits.append(finetune(
-            backbone if i == 0 else copy.deepcopy(source.backbone), source.layers, source.width, source.preprocessing,
-            strategy, task, train_set, valid_set, settings.feeding, replace(how, lr=how.lr * factor), pretrained=pretrained,
-            device=device, seed=seed, score=score, metric=metric, precision=settings.precision,
-            folder=folder / f"soup-{i}" if folder and i else folder, head_start=head, progress=progress,
-            name=f"{name} {i + 1} of {after.soup.n}" if after.soup else name, on_epoch=on_epoch,
+            source, copy.deepcopy(source.backbone) if i else backbone, strategy, task, train_set, valid_set, settings.feeding,
+            replace(how, lr=how.lr * factor), pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
+            precision=settings.precision, folder=folder / f"soup-{i}" if folder and i else folder, head_start=head,
+            progress=progress, name=f"{name} {i + 1} of {after.soup.n}" if after.soup else name, on_epoch=on_epoch,
         ))  # fmt: skip
         return fits[-1]
 
@@ -204,28 +202,14 @@ def transfer(
         found = predict_batches(model, task, valid_set, source.preprocessing, device, workers=settings.feeding.workers)
         return score(found, valid_set.labels)
 
-    judged = {
-        "validate": validate if valid_set is not None and len(valid_set) else None,
-        "metric": metric,
-        "progress": progress,
-    }
-    soup, line, ends = {}, {}, None
-    if after.soup:
-        size = settings.feeding.batch_size
-
-        def images() -> Iterator[torch.Tensor]:
-            return (b.images for b in batches(train_set, source.preprocessing, batch_size=size, shuffle_seed=seed))
-
-        fitted, made = make_soup(after.soup, train_one, seed=seed, images=images, stages=stages, **judged)
-        soup = {"soup": made}
-    else:
-        fitted = train_one(0, seed, 1.0)
-    if after.wise is not None or after.ends:
-        if head is None:
-            head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
-        ends = _ends(source, head, fitted.model)
-        if after.wise is not None:
-            line = {"wise": walk_line(fitted.model, *ends, after.wise, **judged)}
+    fitted, made, ends = finish(
+        after, train_one, source,
+        lambda: head or _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir),
+        seed=seed, stages=stages, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
+        images=lambda: (batch.images for batch in batches(
+            train_set, source.preprocessing, batch_size=settings.feeding.batch_size, shuffle_seed=seed,
+        )), progress=progress,
+    )  # fmt: skip
     linear = fitted.model.head
     assert isinstance(linear, nn.Linear)
     return Transferred(
@@ -238,25 +222,9 @@ def transfer(
         criterion=fitted.criterion,
         options=fitted.extra.pop("options"),
         stopped_early=fitted.stopped_early,
-        found={"micro_batch": fitted.micro_batch, **fitted.extra, **soup, **line},
-        ends=ends if after.ends else None,
+        found={"micro_batch": fitted.micro_batch, **fitted.extra, **made},
+        ends=ends,
     )
-
-
-def _ends(source: Source, head: tuple[torch.Tensor, torch.Tensor], model: Model) -> tuple[State, State]:
-    """Both ends of the line: the source with a head of its own, and the tuned model; tensors on the CPU."""
-    start = {f"backbone.{k}": v.detach().cpu().clone() for k, v in source.backbone.state_dict().items()}
-    start |= {"head.weight": head[0].detach().float().cpu(), "head.bias": head[1].detach().float().cpu()}
-    end = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-    if start.keys() != end.keys():
-        raise HandshakeError(
-            sentence(
-                "there is no line between weights of other names: the strategy changed the network",
-                got=", ".join(sorted(start.keys() ^ end.keys())[:3]),
-                fix="--wise none",
-            )
-        )
-    return start, end
 
 
 def _solve(
