@@ -58,6 +58,14 @@ def test_the_state_goes_on_where_it_was():
     assert torch.equal(half.model.head.weight, whole.model.head.weight)
 
 
+def test_swa_of_a_longer_training_begins_anew_and_ema_goes_on():
+    for kind, count in (("swa", 0), ("ema", 10)):
+        done, _ = walk(Average(kind, 0.25))
+        longer = Averager(Average(kind, 0.25), Model(nn.Identity(), nn.Linear(1, 1, bias=False)), 40)
+        longer.load_state_dict(done.state_dict())
+        assert longer.count == count
+
+
 def network():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5))

@@ -80,7 +80,7 @@ class Averager:
     """
 
     def __init__(self, how: Average, model: Model, total: int) -> None:
-        self.how, self.first = how, how.first(total)
+        self.how, self.first, self.total = how, how.first(total), total
         rule = get_ema_multi_avg_fn(how.value) if how.kind == "ema" else None
         self._kept = AveragedModel(model, multi_avg_fn=rule)
 
@@ -123,10 +123,12 @@ class Averager:
         return f"{self.how} of the weights" if self.first < updates else f"{self.how} had not begun"
 
     def state_dict(self) -> dict[str, Any]:
-        return self._kept.state_dict()
+        return {"total": self.total, "kept": self._kept.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._kept.load_state_dict(state)
+        """Go on; the SWA of a training that is now longer begins anew, at the end of the longer one."""
+        if self.how.kind == "ema" or state["total"] == self.total:
+            self._kept.load_state_dict(state["kept"])
 
 
 def adapting(model: Model, stages: Sequence[Stage], progress: float = 1.0) -> list[tuple[str, nn.Module]]:

@@ -21,15 +21,26 @@ def after_of(plan: Recipe) -> After:
     return After(parse_soup(plan.soup), wise, ends=plan.source_data is not None)
 
 
-def check_held_out(plan: Recipe, *, by_steps: bool, n_valid: int) -> None:
-    """Refuse what judges on validation images where there are none.
+def check_after(plan: Recipe, *, by_steps: bool, pretrained: bool, n_valid: int) -> None:
+    """Refuse what cannot act: no source to begin from, or validation images to judge by that are not there.
 
     Raises:
-        RecipeError: a greedy soup, ``wise: auto`` or a temperature after gradient steps without validation images.
+        RecipeError: a soup or a line of weights from a random start; a greedy soup, ``wise: auto`` or a temperature after
+            gradient steps without validation images.
     """
+    soup = parse_soup(plan.soup)
+    random = [name for name, on in (("soup", soup), ("wise", plan.wise != "none")) if on and not pretrained]
+    if random:
+        raise RecipeError(
+            sentence(
+                "weights are averaged along and between trainings from one pretrained start, and this one is random",
+                where="the recipe",
+                got=", ".join(random),
+                fix="--average 'ema(0.99)', which needs no source",
+            )
+        )
     if not by_steps or n_valid:
         return
-    soup = parse_soup(plan.soup)
     asked = {
         "--soup 'uniform(N)'": f"soup: {soup}" if soup and soup.kind == "greedy" else "",
         "--wise 0.5": "wise: auto" if plan.wise == "auto" else "",

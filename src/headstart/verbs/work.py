@@ -31,7 +31,7 @@ from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.transfer import stage_table
-from headstart.verbs.after import after_of, check_held_out, check_words
+from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
@@ -87,7 +87,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         stepwise_options=plan.stepwise_set,
         layer=layer,
     )
-    check_held_out(plan, by_steps=strategy.procedure.by_steps, n_valid=len(target.split("valid")))
+    check_after(plan, by_steps=strategy.procedure.by_steps, pretrained=pretrained, n_valid=len(target.split("valid")))
     head = None
     if keep_head and strategy.procedure.by_steps:
         if source.head is not None and source.classes == target.classes:
