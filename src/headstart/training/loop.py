@@ -37,7 +37,8 @@ class Fitted:
     """What training leaves behind.
 
     Attributes:
-        model: the weights (their average, where there is one) of the best epoch (of the last one where there is no validation split), in eval mode.
+        model: the weights (their average, where there is one) of the best epoch (of the last one where there is no
+            validation split), in eval mode.
         history: one row an epoch: epoch, step, losses by name, validation scores, lr, seconds, images_per_second.
         best_epoch: from 1.
         criterion: in words, how the epoch was chosen.

@@ -18,8 +18,8 @@ from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.training.transfer import Transferred, probabilities
 
-DOUBT = 1.0
-"""A temperature is fitted as if one more image were held out whose label is every class alike: nine images that are all
+DOUBT = 0.5
+"""A temperature is fitted as if half an image more were held out whose label is every class alike: nine images that are all
 right do not make a model certain."""
 
 
