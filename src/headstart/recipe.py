@@ -16,7 +16,7 @@ AUTO_BATCH = 32
 
 STEPWISE = (
     "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
-    "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience",
+    "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience", "average", "soup", "wise",
 )  # fmt: skip
 """Options that only gradient steps obey."""
 
@@ -118,6 +118,21 @@ class Recipe(BaseModel):
         default_factory=lambda: ["scratch", "probe", "raw_pixels"],
         description="What to compare with: scratch, probe, raw_pixels; 'none' turns it off.",
     )
+    average: str = Field(
+        "none", description="Weights averaged along training: none, ema(decay) or swa(share of the updates at the end)."
+    )
+    soup: Annotated[int, Field(ge=1)] | str = Field(
+        "none",
+        description="Mean of the weights of N trainings with other seeds and rates: none, N, greedy(N) or uniform(N).",
+    )
+    wise: Annotated[float, Field(ge=0, le=1)] | Literal["none", "auto"] = Field(
+        "none",
+        description="Between the source (0) and the tuned weights (1): a share, or auto (the best on validation images).",
+    )
+    calibrate: Literal["none", "temperature"] = Field(
+        "none", description="Make confidences honest: a temperature from held-out images."
+    )
+
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1"] = Field(
         "accuracy", description="What gains are measured in and the best epoch is chosen by."
     )
@@ -258,7 +273,16 @@ def _plain(key: str, value: Any) -> Any:
             return {name.strip(): float(weight) for name, weight in (part.rsplit("=", 1) for part in value.split(","))}
         except ValueError:
             return value
-    if isinstance(value, str) and key in ("lr", "weight_decay", "warmup", "grad_clip", "mixup", "cutmix", "dropout"):
+    if isinstance(value, str) and key in (
+        "lr",
+        "weight_decay",
+        "warmup",
+        "grad_clip",
+        "mixup",
+        "cutmix",
+        "dropout",
+        "wise",
+    ):
         try:
             return float(value)
         except ValueError:

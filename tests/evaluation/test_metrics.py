@@ -6,12 +6,13 @@ from scipy.stats import binomtest
 from sklearn import metrics as theirs
 
 from headstart.errors import QuestionError
-from headstart.evaluation.calibration import at_temperature, calibration, fit_temperature
+from headstart.evaluation.calibration import calibration
 from headstart.evaluation.compare import holm
 from headstart.evaluation.gain import beyond_noise, mcnemar, paired_gain
 from headstart.evaluation.intervals import bootstrap_blocks, wilson
 from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc, weighted_auc
 from headstart.evaluation.verdict import examples_needed, verdict
+from headstart.functional.temperature import at_temperature, fit_temperature
 
 RNG = np.random.default_rng(0)
 
@@ -104,8 +105,8 @@ def test_temperature_recovers_the_one_that_was_planted():
     y = np.array(
         [np.random.default_rng(i).choice(4, p=row) for i, row in enumerate(p)]
     )  # labels drawn from p: calibrated
-    assert fit_temperature(p, y) == pytest.approx(1, abs=0.07)
-    assert fit_temperature(at_temperature(np.log(p), 0.5), y) == pytest.approx(2, rel=0.07)
+    assert fit_temperature(np.log(p), y) == pytest.approx(1, abs=0.07)
+    assert fit_temperature(np.log(at_temperature(np.log(p), 0.5)), y) == pytest.approx(2, rel=0.07)
 
 
 def test_a_temperature_above_one_makes_less_sure():

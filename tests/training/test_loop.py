@@ -72,7 +72,16 @@ def test_same_seed_same_weights():
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd", "schedule": "onecycle"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "sgd", "schedule": "onecycle"},
+        {"accumulate": 2},
+        {"average": "ema(0.9)"},
+        {"average": "swa(0.6)"},
+    ],
+)
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_interrupted_and_resumed_equals_left_alone(tmp_path, stop_after, options):
     whole, _ = run(folder=tmp_path / "whole", **options)

@@ -23,6 +23,20 @@ Group = typer.Option(
     help="What must stay in one split: a column, a pattern on the file name such as '(patient\\d+)', or auto.",
 )
 
+Coverage = typer.Option(
+    None,
+    "--coverage",
+    help="Also give a set of classes that holds the true one for this share of images, such as 0.9.",
+    show_default=False,
+)
+Sets = typer.Option(
+    "lac", "--sets", help="Kind of those sets: lac (smallest on average), aps (larger for harder images)."
+)
+AbstainBelow = typer.Option(
+    None, "--abstain-below", help="Say nothing where the confidence is lower, such as 0.7.", show_default=False
+)
+Tta = typer.Option(1, "--tta", help="Mean over this many views of each image: mirrored and cropped, 1 to 10.")
+
 
 def taught(text: str) -> str:
     """Help text whose examples keep their lines: a paragraph of commands is marked for click not to be wrapped."""

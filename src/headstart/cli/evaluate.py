@@ -5,12 +5,16 @@ from pathlib import Path
 import typer
 
 from headstart.cli.common import (
+    AbstainBelow,
+    Coverage,
     Device,
     Json,
     LabelCol,
     PathCol,
     Quiet,
+    Sets,
     SplitCol,
+    Tta,
     console,
     emit,
     progress,
@@ -34,6 +38,10 @@ def evaluate(
     minimum: list[str] = typer.Option(
         None, "--min", help="metric=value that must be reached; repeat it.", show_default=False
     ),
+    coverage: float = Coverage,
+    sets: str = Sets,
+    abstain_below: float = AbstainBelow,
+    tta: int = Tta,
     path_col: str = PathCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
@@ -55,6 +63,10 @@ def evaluate(
         run,
         data,
         split=split,
+        coverage=coverage,
+        sets=sets,
+        abstain_below=abstain_below,
+        tta=tta,
         path_col=path_col,
         label_col=label_col,
         split_col=split_col,
@@ -74,6 +86,15 @@ def evaluate(
         out.print(f"{found['n']} images ({found['split']})")
         for name, cell in found["scores"].items():
             out.print(f"{name:>18}  {score(cell)}")
+        if "sets" in found:
+            cell = found["sets"]
+            out.print(
+                f"{'sets hold it':>18}  {score(cell['covered'])}, asked {cell['asked']:g}; {cell['size']:.2f} classes each"
+            )
+        if "abstaining" in found:
+            cell = found["abstaining"]
+            right = f"; accuracy of those {score(cell['accuracy'])}" if cell["accuracy"] else ""
+            out.print(f"{'answered':>18}  {score(cell['answered'])}{right}")
         for name in found["missing"]:
             out.print(Text(f"note: no image of class {name}", style="yellow"))
         for path, reason in found["bad"]:

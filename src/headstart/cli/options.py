@@ -53,6 +53,10 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "precision": (str, TRAIN, "auto, fp32, bf16 or fp16 [auto]."),
     "grad_clip": (float, TRAIN, "Largest norm of the gradient, 0 is off [1]."),
     "accumulate": (int, TRAIN, "Batches added up before one step [1]."),
+    "average": (str, TRAIN, "Weights averaged along training: none, 'ema(0.99)' or 'swa(0.25)' [none]."),
+    "soup": (str, TRAIN, "Mean of the weights of N trainings: N or greedy(N), uniform(N) [none]."),
+    "wise": (str, TRAIN, "Between source (0) and tuned weights (1): a share, or auto, the best on validation [none]."),
+    "calibrate": (str, TRAIN, "none, or temperature: honest confidences from held-out images [none]."),
     "augment": (
         str,
         AUGMENT,

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import Device, Json, Quiet, emit, progress, taught
+from headstart.cli.common import AbstainBelow, Coverage, Device, Json, Quiet, Sets, Tta, emit, progress, taught
 from headstart.cli.help import Taught
 
 HELP = """What a run says of new images: one row an image, with the probability of every class.
 
 headstart predict runs/flowers photo.jpg          headstart predict runs/flowers new_photos/ --out predictions.csv
+
+headstart predict runs/flowers new_photos/ --coverage 0.9          sets of classes that hold the true one 9 times of 10
+
+headstart predict runs/flowers new_photos/ --abstain-below 0.7 --tta 4
 """
 
 
@@ -19,6 +23,10 @@ def predict(
     out: Path = typer.Option(
         None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
     ),
+    coverage: float = Coverage,
+    sets: str = Sets,
+    abstain_below: float = AbstainBelow,
+    tta: int = Tta,
     batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
     device: str = Device,
     force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
@@ -35,7 +43,10 @@ def predict(
         )
     if out is not None and out.exists() and not force:
         raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
-    table = work(run, inputs, batch_size=batch_size, device=device, progress=progress(quiet or json))
+    table = work(
+        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, batch_size=batch_size, device=device,
+        progress=progress(quiet or json),
+    )  # fmt: skip
     as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)
     as_csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     if out is not None:

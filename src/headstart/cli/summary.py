@@ -44,6 +44,8 @@ def show_run(run: Run) -> None:
     if m.get("source"):
         before, after = (m["source"][k]["accuracy"]["value"] for k in ("before", "after"))
         out.print(f"on the source's own data: {before:.3f} before, {after:.3f} after")
+        for offer in m["source"].get("offers", []):
+            prose(out, f"  to keep more of it: {offer['type']} ({offer['why']})")
     out.print()
     prose(out, m["why"], COLOURS[m["level"]])
     if m["level"] in ("hurt", "no_evidence"):

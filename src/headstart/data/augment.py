@@ -107,6 +107,12 @@ def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentati
     return None if made == Augmentation() else made
 
 
+def flips(spec: str | dict[str, Any] | Augmentation | None) -> bool:
+    """Whether this augmentation mirrors images left-right: then a mirrored one may stand for the image in a test too."""
+    found = augmentation(spec)
+    return found is not None and found.flip > 0
+
+
 def mix_batch(
     images: torch.Tensor, onehot: torch.Tensor, *, mixup: float = 0.0, cutmix: float = 0.0, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:

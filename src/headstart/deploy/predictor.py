@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from headstart.data.dataset import ImageDataset
+from headstart.data.views import view, view_names
 from headstart.deploy.taps import load_taps
 from headstart.errors import RunError, sentence
 from headstart.features.extract import extract
+from headstart.features.precision import fold_batch_norm
 from headstart.progress import Progress
 from headstart.sources import load_source
 from headstart.training.device import pick_device
@@ -49,16 +53,31 @@ class Predictor:
                 )
             )
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        self.precision: str = config.get("headstart", {}).get("precision", "fp32")
+        own = config.get("headstart", {})
+        self.precision: str = own.get("precision", "fp32")
+        self.flip: bool = own.get("flip", False)
         self.classes = self.source.classes
         self.device = pick_device(device)
 
     def probabilities(
-        self, dataset: ImageDataset, *, batch_size: int = 64, progress: Progress | None = None
+        self, dataset: ImageDataset, *, batch_size: int = 64, tta: int = 1, progress: Progress | None = None
     ) -> np.ndarray:
-        """Class probabilities float32 (n, K), in the order of the data set."""
+        """Class probabilities float32 (n, K), in the order of the data set.
+
+        Args:
+            tta: the mean over this many views of each image (:mod:`headstart.data.views`); 1 is the image alone. Mirrored
+                views are among them where training mirrored images too.
+
+        Raises:
+            RunError: more views than there are.
+        """
+        source, names = self.source, self._views(tta)
+        if tta > 1:
+            source = replace(
+                source, backbone=Views(fold_batch_norm(source.backbone), names).eval(), width=source.width * tta
+            )
         features = extract(
-            self.source,
+            source,
             dataset,
             cache_dir=None,
             device=str(self.device),
@@ -66,7 +85,34 @@ class Predictor:
             batch_size=batch_size,
             progress=progress,
         ).X
-        return head_probabilities(features, self.source.head)
+        parts = np.split(features, tta, axis=1)
+        return np.stack([head_probabilities(part, self.source.head) for part in parts]).mean(0)
+
+    def _views(self, count: int) -> list[str]:
+        try:
+            return view_names(count, flip=self.flip)
+        except ValueError:
+            raise RunError(
+                sentence(
+                    "test-time augmentation with no such number of views"
+                    + ("" if self.flip else " (this run was not trained on mirrored images, so none are added)"),
+                    got=count,
+                    allowed=f"1 to {10 if self.flip else 5}",
+                )
+            ) from None
+
+
+class Views(nn.Module):
+    """The features of several views side by side: (B, 3, H, W) -> (B, views * width); each image is decoded once."""
+
+    def __init__(self, backbone: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.backbone, self.names = backbone, names
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not isinstance(images, torch.Tensor):
+            raise TypeError("views are not traced: what is inside is folded already")
+        return torch.cat([self.backbone(view(images, name)) for name in self.names], dim=1)
 
 
 def head_probabilities(features: np.ndarray, head: Any) -> np.ndarray:

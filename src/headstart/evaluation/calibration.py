@@ -6,24 +6,38 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
-from headstart.evaluation.metrics import expected_calibration_error, log_losses
+from headstart.evaluation.metrics import expected_calibration_error
+from headstart.functional.temperature import at_temperature, fit_temperature, log_probabilities
 
 BINS = 10
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def calibration(probabilities: np.ndarray, labels: np.ndarray, applied: dict[str, Any] | None = None) -> dict[str, Any]:
     """Bins for a reliability diagram, the expected calibration error, and the temperature that would mend it.
 
     Args:
         probabilities: float (n, K).
         labels: int (n,).
+        applied: how a temperature was found on other images, with ``temperature``; the probabilities are after it.
 
     Returns:
         ``{"bins": [{"lo", "hi", "confidence", "accuracy", "n"}], "ece", "temperature"}``; the temperature (Guo et al. 2017) is
         above 1 where the model is too sure, and is found on these same examples, so it describes and does not correct.
+        With ``applied`` also ``"applied"`` and ``"before": {"bins", "ece"}``, what they were without it.
     """
+    found = {
+        **_reliability(probabilities, labels),
+        "temperature": fit_temperature(log_probabilities(probabilities), labels),
+    }
+    if applied:
+        raw = at_temperature(log_probabilities(probabilities), 1 / applied["temperature"])
+        found |= {"applied": applied, "before": _reliability(raw, labels)}
+    return found
+
+
+def _reliability(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Bins of equal width and the expected calibration error."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     edges = np.linspace(0, 1, BINS + 1)
     bins = []
@@ -36,25 +50,4 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]
                     "accuracy": float(right[inside].mean()), "n": int(inside.sum()),
                 }
             )  # fmt: skip
-    return {
-        "bins": bins,
-        "ece": float(expected_calibration_error(probabilities, labels)[0]),
-        "temperature": fit_temperature(probabilities, labels),
-    }
-
-
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The T in [0.05, 20] for which ``softmax(log p / T)`` has the lowest log loss."""
-    logits = np.log(probabilities.astype(np.float64).clip(1e-12, 1))
-
-    def loss(log_t: float) -> float:
-        return float(log_losses(at_temperature(logits, float(np.exp(log_t))), labels).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
-def at_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(logits / T), (n, K)."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(1, keepdims=True))
-    return scaled / scaled.sum(1, keepdims=True)
+    return {"bins": bins, "ece": float(expected_calibration_error(probabilities, labels)[0])}

@@ -137,6 +137,63 @@ def reliability(bins: Sequence[dict[str, float]], *, label: str, x_label: str, y
     return Markup("".join(parts) + "</svg>")
 
 
+def tradeoff(
+    curve: Sequence[dict[str, float]], chosen: float | None, *, label: str, x_label: str, y_label: str
+) -> Markup:
+    """Accuracy on the source against accuracy on the target along the line of weights from 0 (source) to 1 (tuned).
+
+    Args:
+        curve: rows of ``alpha``, ``target``, ``source``, in order.
+        chosen: the alpha in use, drawn larger.
+    """
+    width, height, left, right, top, bottom = 440, 260, 46, 22, 16, 40
+    spans = []
+    for key in ("target", "source"):
+        low, high = min(row[key] for row in curve), max(row[key] for row in curve)
+        pad = (high - low) * 0.08 or 0.02
+        spans.append((low - pad, high + pad))
+
+    def at(row: dict[str, float]) -> tuple[float, float]:
+        (a, b), (c, d) = spans
+        x = left + (row["target"] - a) / (b - a) * (width - left - right)
+        return x, height - bottom - (row["source"] - c) / (d - c) * (height - top - bottom)
+
+    said = "; ".join(f"{r['alpha']:g}: {r['target'] * 100:.1f} %, {r['source'] * 100:.1f} %" for r in curve)
+    parts = [_open(width, height, f"{label} ({x_label}, {y_label}): {said}")]
+    for tick in _ticks(*spans[1]):
+        y = at({"target": 0, "source": tick})[1]
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick * 100:.4g}</text>')
+    for tick in _ticks(*spans[0]):
+        x = at({"target": tick, "source": 0})[0]
+        parts.append(
+            f'<text class="tick" x="{x:.1f}" y="{height - bottom + 16}" text-anchor="middle">{tick * 100:.4g}</text>'
+        )
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, curve))
+    parts.append(f'<polyline class="line model" points="{path}"/>')
+    for row in curve:
+        x, y = at(row)
+        now = chosen is not None and abs(row["alpha"] - chosen) < 1e-9
+        parts.append(
+            f'<circle class="{"dot" if now else "point"} model" cx="{x:.1f}" cy="{y:.1f}" r="{5.5 if now else 2.8}">'
+            f"<title>{row['alpha']:g}: {row['target'] * 100:.1f} / {row['source'] * 100:.1f}</title></circle>"
+        )
+        if now or row["alpha"] in (0, 1):
+            end = "end" if x > width / 2 else "start"
+            parts.append(
+                f'<text class="tick" x="{x + (-8 if end == "end" else 8):.1f}" y="{y - 8:.1f}" text-anchor="{end}">'
+                f"{row['alpha']:g}</text>"
+            )
+    parts.append(
+        f'<text class="tick" x="{(left + width - right) / 2}" y="{height - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    parts.append(
+        f'<text class="tick" transform="translate(11 {(top + height - bottom) / 2}) rotate(-90)" '
+        f'text-anchor="middle">{escape(y_label)}</text>'
+    )
+    return Markup("".join(parts) + "</svg>")
+
+
 MARKERS = ("circle", "square", "triangle", "diamond", "cross", "plus")
 
 

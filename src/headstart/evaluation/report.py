@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from headstart.evaluation.charts import Dot, curves, dots, reliability
+from headstart.evaluation.charts import Dot, curves, dots, reliability, tradeoff
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
@@ -63,9 +63,11 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=_name(run),
         why=_body(m["why_zh"] if zh else m["why"], words[f"level_{m['level']}"]), advice=m["try_zh"] if zh else m["try"],
         baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), confusion=_confusion(table, data["classes"]),
-        per_class=_per_class(table, words), reliability=_reliability(m, words),
+        per_class=_per_class(table, words), reliability=_reliability(m["calibration"]["bins"], words),
+        before=_reliability(m["calibration"]["before"]["bins"], words) if m["calibration"].get("before") else None,
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
         choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
+        line=_line(m, words),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
         env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),
         total_seconds=sum(m["seconds"].values()), search=search_section(run, m, lang),
@@ -241,6 +243,15 @@ def _class_dot(name: str, right: int, n: int) -> Dot:
     return Dot(f"{name} ({n})", right / n, low, high, "model")
 
 
-def _reliability(m: dict[str, Any], words: dict[str, str]) -> Any:
-    bins = m["calibration"]["bins"]
+def _line(m: dict[str, Any], words: dict[str, str]) -> Any:
+    """Source against target along the line from the source's weights to the tuned ones, where it was measured."""
+    curve = (m["source"] or {}).get("curve")
+    if not curve:
+        return None
+    x_label, y_label = f"{words['on_target']} (%)", f"{words['on_source']} (%)"
+    alpha = m["source"]["alpha"]
+    return tradeoff(curve, 1.0 if alpha is None else alpha, label=words["line"], x_label=x_label, y_label=y_label)
+
+
+def _reliability(bins: list[dict[str, float]], words: dict[str, str]) -> Any:
     return reliability(bins, label=words["calibration"], x_label=words["confidence"], y_label=words["right"])

@@ -30,12 +30,14 @@ class SelectedHead:
     fraction: of all features that was asked for or chosen.
     cross_validated: held-out accuracy in 0..1 where selection and head both saw the other folds only; ``None`` where
         nothing could be held out.
+    oof: float32 (n, K), the probabilities that it is the accuracy of, as :attr:`headstart.training.probe.Probe.oof`.
     """
 
     columns: tuple[np.ndarray, ...]
     probe: Probe
     fraction: float
     cross_validated: float | None
+    oof: np.ndarray | None
 
 
 def fit_head2toe(
@@ -79,14 +81,14 @@ def fit_head2toe(
     ready = torch.from_numpy(np.concatenate([normalised(part) for part in parts], axis=1))
     tries = [fraction] if fraction else list(FRACTIONS)
     found = _choose(ready, y, weights, n_classes, tries, assign_folds(y, folds=folds, groups=groups, seed=seed))
-    share, accuracy = (tries[0] if fraction else MIDDLE, None) if found is None else found
+    share, accuracy, oof = (tries[0] if fraction else MIDDLE, None, None) if found is None else found
     keep = np.sort(_relevant(ready, y, weights, n_classes)[: count(share, X.shape[1])])
     probe = fit_probe(
         X[:, keep], y, n_classes, folds=folds, groups=groups, sample_weight=sample_weight, seed=seed
     )  # fmt: skip
     starts = np.cumsum([0, *(part.shape[1] for part in parts)])
     columns = tuple(keep[(keep >= a) & (keep < b)] - a for a, b in pairwise(starts))
-    return SelectedHead(columns, probe, share, accuracy)
+    return SelectedHead(columns, probe, share, accuracy, oof)
 
 
 def count(fraction: float, width: int) -> int:
@@ -110,8 +112,8 @@ def _relevant(X: torch.Tensor, y: np.ndarray, weights: np.ndarray, n_classes: in
 
 def _choose(
     X: torch.Tensor, y: np.ndarray, weights: np.ndarray, n_classes: int, tries: list[float], fold: np.ndarray
-) -> tuple[float, float] | None:
-    """The share, and its held-out accuracy; ``None`` where nothing can be held out."""
+) -> tuple[float, float, np.ndarray] | None:
+    """The share, its held-out accuracy and probabilities; ``None`` where nothing can be held out."""
     usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[(fold != f) & (weights > 0)])) >= 2]
     usable = [f for f in usable if weights[fold == f].sum() > 0]
     if not usable:
@@ -136,4 +138,4 @@ def _choose(
     for found in oof.reshape(-1, len(y), n_classes):
         search.add(found)
     best = search.best
-    return tries[best // STRENGTHS], search.accuracy[best]
+    return tries[best // STRENGTHS], search.accuracy[best], search.oof[best]

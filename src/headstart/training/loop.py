@@ -20,6 +20,7 @@ from headstart.progress import SILENT, Progress
 from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.tasks.task import Model
 from headstart.training import checkpoint, processes
+from headstart.training.averaging import Averager, parse_average
 from headstart.training.device import accelerator
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
@@ -38,7 +39,8 @@ class Fitted:
     """What training leaves behind.
 
     Attributes:
-        model: the weights of the best epoch (of the last one where there is no validation split), in eval mode.
+        model: the weights (their average, where there is one) of the best epoch (of the last one where there is no
+            validation split), in eval mode.
         history: one row an epoch: epoch, step, losses by name, validation scores, lr, seconds, images_per_second.
         best_epoch: from 1.
         criterion: in words, how the epoch was chosen.
@@ -117,6 +119,8 @@ def train(
     updates = math.ceil(steps_per_epoch / options.accumulate)
     total = updates * options.epochs
     optimizer = engine.prepare(optimizer)
+    average = parse_average(options.average)
+    averager = Averager(average, model, total) if average else None
 
     epoch, stale = 0, 0
     history: list[dict[str, Any]] = []
@@ -129,6 +133,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
         micro_batch = state.get("micro_batch", micro_batch)
+        if averager:
+            averager.load_state_dict(state["average"])
         progress.say(f"{name}: going on after epoch {epoch}")
         if best and folder:
             best_weights = checkpoint.load_best(folder)
@@ -141,8 +147,8 @@ def train(
     stopped = bool(state and state["stopped"])
     while epoch < options.epochs and not stopped:
         # processes draw differently (dropout); the first one, or the only one, draws as if it were alone
-        place = [processes.rank()] if processes.rank() else []
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *place]).generate_state(1)[0]))
+        own = [processes.rank()] if processes.rank() else []
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *own]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
         progressed, before = epoch / options.epochs, (epoch - 1) / options.epochs
@@ -150,7 +156,8 @@ def train(
             stale = 0  # patience counts from the last opening
         objective.begin(progressed)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
-            factor = schedule_factor(epoch * updates + update, total, options)
+            place = epoch * updates + update
+            factor = schedule_factor(averager.held(place) if averager else place, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             mine, weight = processes.share(window, objective.task)
@@ -164,6 +171,8 @@ def train(
                     )
                 )  # fmt: skip
             apply_gradient(optimizer, objective, engine, options, name)
+            if averager:
+                averager.after(place, model)
             n = sum(map(len, window))
             for key, value in values.items():
                 sums[key] = sums.get(key, 0.0) + value * n
@@ -176,18 +185,23 @@ def train(
         row: dict[str, Any] = {"epoch": epoch, "step": epoch * updates, "train_loss": sums.pop("loss") / seen}
         row |= {key: value / seen for key, value in sums.items()}
         row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_second": seen / train_seconds}
+        judged = model
+        if averager and averager.count:
+            judged = averager.settled(objective, batches(epoch - 1), (epoch - 1) / options.epochs, pieces.largest)
         if validate:
-            model.eval()
-            scores = processes.by_first(lambda: validate(model))
+            judged.eval()
+            scores = processes.by_first(partial(validate, judged))
             row |= {f"valid_{key}": value for key, value in scores.items()}
             rank = [scores[metric], -scores["loss"]]
             stale = 0 if not best or rank > best[1:] else stale + 1
             if stale == 0:
                 best = [epoch, *rank]
-                best_weights = copy.deepcopy(model.state_dict())
-            stopped = options.patience is not None and stale >= options.patience and all_open(objective, progressed)
+                best_weights = copy.deepcopy(judged.state_dict())
+            waits = averager is not None and not averager.count  # the average is still to come
+            settled = not waits and all_open(objective, progressed)
+            stopped = options.patience is not None and stale >= options.patience and settled
         else:
-            best, best_weights = [epoch, 0.0, 0.0], model.state_dict()
+            best, best_weights = [epoch, 0.0, 0.0], judged.state_dict()
         row["seconds"] = time.perf_counter() - began
         if options.seconds is not None and epoch < options.epochs:
             # of the epochs of this call; the first one decodes the images and is not typical of what follows
@@ -214,7 +228,7 @@ def train(
                 {
                     "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
-                    "micro_batch": pieces.largest,
+                    "micro_batch": pieces.largest, **({"average": averager.state_dict()} if averager else {}),
                 },
             )  # fmt: skip
             saved = time.perf_counter()
@@ -227,6 +241,8 @@ def train(
         f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
+    if averager:
+        criterion += f"; {averager.said(int(best[0]) * updates)}"
     seconds = time.perf_counter() - start
     return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
 

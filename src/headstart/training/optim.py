@@ -33,6 +33,7 @@ class Optimisation:
         grad_clip: largest norm of the whole gradient, or ``None``.
         accumulate: batches added up before a step.
         patience: epochs without a better validation score before training stops, or ``None``.
+        average: weights averaged along the way, see :func:`headstart.training.averaging.parse_average`.
         seconds: no epoch is begun that would end later than this after the first, or ``None``.
     """
 
@@ -48,6 +49,7 @@ class Optimisation:
     accumulate: int = 1
     patience: int | None = None
     find_lr: bool = False
+    average: str = "none"
     seconds: float | None = None
 
 

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from headstart.data.dataset import ImageDataset
+from headstart.data.loader import batches
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
+from headstart.functional.weights import State
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.sources.taps import Tapped, at_layer, tapped
@@ -24,8 +26,10 @@ from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, first_epoch, moving, part
 from headstart.tasks.classification import Classification, class_weights
 from headstart.tasks.task import Model
+from headstart.training.after import PLAIN, After, finish
 from headstart.training.finetune import Feeding, facts, finetune, predict_batches
 from headstart.training.head2toe import fit_head2toe
+from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
 from headstart.training.probe import fit_probe
 
@@ -64,6 +68,9 @@ class Transferred:
         cross_validated: accuracy by cross-validation at the chosen strength; ``None`` where steps were taken or nothing
             could be held out.
         found: what was found out before the first step, ready for JSON: ``lr_range``, ``memory``; and ``micro_batch``.
+        oof: float32 (n, K), probabilities of the training images (validation images after them) by folds that did not see
+            them, rows of nan where an image was never held out; ``None`` where steps were taken.
+        ends: weights of the source (with a head solved on it) and the tuned ones, where they were asked for.
         reads: the source whose features the head reads: the source at one or several of its layers where the strategy
             reads others than the last, else the source itself.
     """
@@ -78,6 +85,8 @@ class Transferred:
     options: Optimisation | None = None
     cross_validated: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
+    oof: np.ndarray | None = None
+    ends: tuple[State, State] | None = None
     computed: int = 0
     stopped_early: bool = False
 
@@ -122,6 +131,7 @@ def transfer(
     progress: Progress,
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    after: After = PLAIN,
 ) -> Transferred:
     """Move ``source`` to the target's labels as ``strategy`` says.
 
@@ -136,6 +146,7 @@ def transfer(
         pretrained: ``False`` starts from random weights of the same architecture (the ``scratch`` baseline).
         head: weights that the new head starts from instead of zero (same classes).
         layer: the layer that the head reads, by name, or ``"last"``.
+        after: a soup of several trainings, the place between source and tuned weights; only for gradient steps.
 
     Raises:
         HandshakeError: parts of the strategy that cannot act together.
@@ -174,9 +185,30 @@ def transfer(
         if head is None:
             head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
     options = resolve(values, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
-    fitted = finetune(
-        source, backbone, strategy, task, train_set, valid_set, settings.feeding, options, pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
-        precision=settings.precision, folder=folder, head_start=head, progress=progress, name=name, on_epoch=on_epoch,
+    fits: list[Fitted] = []
+
+    def train_one(i: int, seed: int, factor: float) -> Fitted:
+        how = replace(fits[0].extra["options"], find_lr=False) if fits else options
+        fits.append(finetune(
+            source, copy.deepcopy(source.backbone) if i else backbone, strategy, task, train_set, valid_set, settings.feeding,
+            replace(how, lr=how.lr * factor), pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
+            precision=settings.precision, folder=folder / f"soup-{i}" if folder and i else folder, head_start=head,
+            progress=progress, name=f"{name} {i + 1} of {after.soup.n}" if after.soup else name, on_epoch=on_epoch,
+        ))  # fmt: skip
+        return fits[-1]
+
+    def validate(model: Model) -> dict[str, float]:
+        assert valid_set is not None and valid_set.labels is not None
+        found = predict_batches(model, task, valid_set, source.preprocessing, device, workers=settings.feeding.workers)
+        return score(found, valid_set.labels)
+
+    fitted, made, ends = finish(
+        after, train_one, source,
+        lambda: head or _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir),
+        seed=seed, stages=stages, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
+        images=lambda: (batch.images for batch in batches(
+            train_set, source.preprocessing, batch_size=settings.feeding.batch_size, shuffle_seed=seed,
+        )), progress=progress,
     )  # fmt: skip
     linear = fitted.model.head
     assert isinstance(linear, nn.Linear)
@@ -190,7 +222,8 @@ def transfer(
         criterion=fitted.criterion,
         options=fitted.extra.pop("options"),
         stopped_early=fitted.stopped_early,
-        found={"micro_batch": fitted.micro_batch, **fitted.extra},
+        found={"micro_batch": fitted.micro_batch, **fitted.extra, **made},
+        ends=ends,
     )
 
 
@@ -228,7 +261,7 @@ def _solve(
             source,
             [replace(t, columns=tuple(map(int, c))) for t, c in zip(taps, chosen.columns, strict=True) if len(c)],
         )
-        probe, held_out = chosen.probe, chosen.cross_validated
+        probe, held_out, oof = chosen.probe, chosen.cross_validated, chosen.oof
         criterion = (
             f"{source.width} of {sum(tap.width for tap in taps)} features of {len(taps)} layers "
             f"({'asked for' if procedure.fraction else 'a share chosen by cross-validation'}), "
@@ -238,7 +271,7 @@ def _solve(
         computed = sum(part.computed for part in plain)
         probe = fit_probe(np.concatenate([part.X for part in plain]), labels, K, **how)
         value = float(probe.cv_accuracy[list(probe.strengths).index(probe.strength)])
-        held_out, criterion = value if np.isfinite(value) else None, ""
+        held_out, criterion, oof = value if np.isfinite(value) else None, "", probe.oof
     inner = source.backbone.backbone if isinstance(source.backbone, Tapped) else source.backbone
     return Transferred(
         backbone=inner,
@@ -249,6 +282,7 @@ def _solve(
         criterion=f"{criterion}strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels",
         reads=source,
         cross_validated=held_out,
+        oof=oof,
         computed=computed,
     )
 

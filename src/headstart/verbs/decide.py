@@ -23,6 +23,7 @@ from headstart.tasks.classification import Classification
 from headstart.training.finetune import set_up, worst_batch
 from headstart.training.fit_memory import MemoryFit, fit_memory
 from headstart.training.lr_range import LrRange, lr_range_test
+from headstart.training.soup import parse_soup
 from headstart.training.timing import StepTimes, measure_times
 from headstart.training.transfer import resolve
 from headstart.verbs.prepare import Prepared
@@ -215,7 +216,8 @@ def _fit_time(
     n, n_valid = len(target.split("train")), len(target.split("valid"))
     values: dict[str, Any] = {} if chosen.lr is None else {"lr": chosen.lr}
     baselines = list(recipe.baselines)
-    trainings = (int(moving) + ("scratch" in baselines)) * recipe.seeds
+    soup = parse_soup(recipe.soup)
+    trainings = (int(moving) * (soup.n if soup else 1) + ("scratch" in baselines)) * recipe.seeds
     if times is None or not trainings:
         return values, baselines, 0.0
     wanted = resolve(settings.optimisation, n, settings.feeding.batch_size, pretrained=pretrained).epochs

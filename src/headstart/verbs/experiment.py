@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.deploy.held_out import HeldOut
 from headstart.evaluation.gain import paired_gain
 from headstart.evaluation.metrics import classification_metrics, point_metrics
 from headstart.features.raw_pixels import raw_pixels
@@ -20,7 +20,9 @@ from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
+from headstart.training.after import PLAIN, After
 from headstart.training.transfer import Settings, Transferred, probabilities, transfer
+from headstart.verbs.calibrate import calibrate, held_out
 from headstart.verbs.prepare import Prepared
 
 
@@ -41,12 +43,17 @@ class Clock:
 
 @dataclass
 class Outcome:
-    """What an experiment found. Probabilities are float32 (n_test, K)."""
+    """What an experiment found. Probabilities are float32 (n_test, K).
+
+    ``held`` are predictions of held-out images by the same model; ``calibrated`` says how its temperature was found.
+    """
 
     moved: Transferred
     target: np.ndarray
     baselines: dict[str, np.ndarray]
     history: list[dict[str, Any]]
+    held: HeldOut | None = None
+    calibrated: dict[str, Any] | None = None
 
 
 def experiment(
@@ -65,10 +72,12 @@ def experiment(
     head: tuple[torch.Tensor, torch.Tensor] | None = None,
     layer: str = "last",
     workers: int | None = None,
+    after: After = PLAIN,
+    calibration: str = "none",
     clock: Clock,
     progress: Progress,
 ) -> Outcome:
-    """Transfer, then train each baseline under the same budget, and predict the test images with all of them.
+    """Transfer (with what comes ``after`` it, which the baselines do without), calibrate the head where ``calibration`` is ``"temperature"``, then train each baseline under the same budget, and predict the test images with all of them.
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
@@ -77,38 +86,47 @@ def experiment(
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
 
-    def run(
-        name: str, start: Source, how: Strategy, *, pretrained: bool = True, first_head: Any = None, layer: str = "last"
-    ) -> tuple[Transferred, np.ndarray]:
+    def trained(
+        name: str,
+        start: Source,
+        how: Strategy,
+        *,
+        pretrained: bool = True,
+        first_head: Any = None,
+        layer: str = "last",
+        after: After = PLAIN,
+    ) -> Transferred:
         with clock(name):
             moved = transfer(
                 start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=point_metrics,
                 metric=metric, cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
-                layer=layer, progress=progress, name=name,
+                layer=layer, progress=progress, name=name, after=after,
             )  # fmt: skip
-        with clock("evaluation"):
-            found = probabilities(
-                moved,
-                start,
-                target.classes,
-                test_set,
-                device=device,
-                cache_dir=cache_dir,
-                workers=workers,
-                progress=progress,
-            )
         history.extend({"model": name} | row for row in moved.history)
-        return moved, found
+        return moved
 
-    moved, found = run("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer)
+    where: dict[str, Any] = {"device": device, "cache_dir": cache_dir, "workers": workers, "progress": progress}
+
+    def tested(moved: Transferred, start: Source) -> np.ndarray:
+        with clock("evaluation"):
+            return probabilities(moved, start, target.classes, test_set, **where)
+
+    moved = trained("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer, after=after)
+    calibrated = None
+    with clock("evaluation"):
+        held = held_out(moved, source, target.classes, train_set, valid_set, **where)
+        if calibration == "temperature":
+            moved, held, calibrated = calibrate(moved, held)
+    found = tested(moved, source)
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
-        others["scratch"] = run("scratch", source, parse_strategy("finetune"), pretrained=False)[1]
+        others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
     if "probe" in baselines and (strategy.procedure.by_steps or moved.reads is not source):
-        others["probe"] = run("probe", source, parse_strategy("probe"))[1]
+        others["probe"] = tested(trained("probe", source, parse_strategy("probe")), source)
     if "raw_pixels" in baselines:
-        others["raw_pixels"] = run("raw_pixels", raw_pixels(), parse_strategy("probe"))[1]
-    return Outcome(moved, found, others, history)
+        pixels = raw_pixels()
+        others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)
+    return Outcome(moved, found, others, history, held, calibrated)
 
 
 NO_TRANSFER = ("scratch", "raw_pixels")
@@ -132,53 +150,3 @@ def score(outcome: Outcome, labels: np.ndarray, classes: tuple[str, ...], metric
     else:
         result["transfer_gain"] = None
     return result
-
-
-def source_scores(
-    source: Source,
-    moved: Transferred,
-    data: ImageDataset,
-    *,
-    device: torch.device,
-    cache_dir: Path,
-    seed: int,
-    workers: int | None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Scores on the source's own data before and after the transfer: how much was forgotten.
-
-    With a source head whose classes include those of ``data`` (matched by name), that head reads the features before
-    and after. Otherwise a fresh solved head is trained on a share of the data, on the features before and after; it
-    tells how much of what the features knew is still in them.
-    """
-    from dataclasses import replace
-
-    from headstart.features.extract import extract
-    from headstart.training.probe import fit_probe
-
-    assert data.labels is not None
-    after = replace(source, backbone=moved.backbone, digest="moved")
-    features = [extract(source, data, cache_dir=cache_dir, device=str(device), progress=progress).X]
-    features.append(
-        extract(after, data, cache_dir=None, device=str(device), progress=progress).X if moved.moved else features[0]
-    )
-    if source.head is not None and set(data.classes) <= set(source.classes):
-        labels = np.array([source.classes.index(name) for name in data.classes])[data.labels]
-        weight, bias = source.head
-        found = [torch.softmax(torch.as_tensor(x) @ weight.T.float() + bias.float(), 1).numpy() for x in features]
-        how, names = "the source's own head", source.classes
-    else:
-        pick = np.random.default_rng(seed).permutation(len(data))
-        learn, test = pick[: len(data) // 2], pick[len(data) // 2 :]
-        labels, found = data.labels[test], []
-        for x in features:
-            probe = fit_probe(x[learn], data.labels[learn], len(data.classes), seed=seed)
-            found.append(torch.softmax(torch.as_tensor(x[test] @ probe.weight.T + probe.bias), 1).numpy())
-        how, names = "a new head solved on half of the source data, tested on the other half", data.classes
-    return {
-        "before": classification_metrics(found[0], labels, names),
-        "after": classification_metrics(found[1], labels, names),
-        "change": paired_gain(found[1], found[0], labels, metric="accuracy"),
-        "read_by": how,
-        "n": len(labels),
-    }

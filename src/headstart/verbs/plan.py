@@ -27,6 +27,7 @@ from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.optim import Optimisation
 from headstart.training.transfer import resolve, stage_table
+from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.settings import settings_of
@@ -97,6 +98,7 @@ def plan(
         raise RecipeError(sentence("there is a file already", where=str(out), fix="--force to replace it"))
     if out is not None and not isinstance(asked.data, str):
         raise RecipeError(sentence("arrays in memory cannot be named in a file", fix="plan(...) without out"))
+    check_words(asked)
     budget = read_budget(asked.budget)
     device = pick_device(asked.device)
     target = prepare(

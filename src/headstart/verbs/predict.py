@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.errors import RunError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
 def predict(
-    run: str | Path, inputs: Any, *, batch_size: int = 64, device: str = "auto", progress: Progress = SILENT
+    run: str | Path,
+    inputs: Any,
+    *,
+    coverage: float | None = None,
+    sets: str = "lac",
+    abstain_below: float | None = None,
+    tta: int = 1,
+    batch_size: int = 64,
+    device: str = "auto",
+    progress: Progress = SILENT,
 ) -> pd.DataFrame:
     """Predict files, folders, archives, arrays or PIL images with the model of a run.
 
@@ -21,25 +32,42 @@ def predict(
         run: a run folder (or its ``model/``).
         inputs: one of, or a list of: a path of an image, folder or .zip; an array (H, W[, C]); a PIL image. For a run of
             ``adapt`` over tables: paths of tables or ``.npz`` files with the source's columns.
+        coverage: in (0, 1): also give a set of classes that holds the true one for this share of images like the held-out
+            ones of the run (split conformal prediction, :mod:`headstart.functional.conformal`).
+        sets: ``"lac"`` (the smallest on average) or ``"aps"`` (larger for harder images).
+        abstain_below: in (0, 1]: predict nothing where the confidence is lower.
+        tta: mean over this many views of each image, 1 to 10 (:mod:`headstart.data.views`).
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
     Returns:
-        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns. A file that cannot be
-        decoded has a row with the reason in ``error`` and nothing predicted.
+        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns; with ``abstain_below``
+        also ``abstained`` (and no ``predicted`` there), with ``coverage`` also ``set`` (names joined by ``|``, the most likely
+        first) and ``set_size``. A file that cannot be decoded has a row with the reason in ``error`` and nothing predicted.
 
     Raises:
-        RunError: ``run`` is no run folder.
+        RunError: ``run`` is no run folder, keeps no held-out scores, or too few for ``coverage``; a value out of range.
         DataError: an input is missing, or there is no image in it.
     """
     import pandas as pd
 
+    check_options(coverage, sets, abstain_below, tta)
     if (Path(run) / "adaptation.json").is_file():
         from headstart.verbs.adapt_save import predict_rows
+
+        if coverage is not None or abstain_below is not None or tta != 1:
+            raise RunError(
+                sentence(
+                    "coverage, abstain-below and tta are for image runs; this one is of adapt, over tables",
+                    got=str(run),
+                    fix=f"headstart predict {run} INPUT",
+                )
+            )
 
         return predict_rows(Path(run), inputs)
     from headstart.data.readers import read_images
     from headstart.data.scan import scan
+    from headstart.deploy.held_out import sets_of
     from headstart.deploy.predictor import Predictor
     from headstart.verbs.write import predictions_table
 
@@ -50,11 +78,52 @@ def predict(
     good, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     frame = pd.DataFrame()
     if len(good):
-        found = predictor.probabilities(good, batch_size=batch_size, progress=progress)
+        found = predictor.probabilities(good, batch_size=batch_size, tta=tta, progress=progress)
         from dataclasses import replace
 
         frame = predictions_table(replace(good, classes=predictor.classes, root=""), found)
+        at = 3
+        if abstain_below is not None:
+            unsure = found.max(1) < abstain_below
+            frame["predicted"] = frame["predicted"].astype(object).where(~unsure, None)
+            frame.insert(at, "abstained", unsure)
+            at += 1
+        if coverage is not None:
+            assert good.digests is not None
+            inside = sets_of(predictor.folder, found, good.digests, coverage, sets)
+            frame.insert(at, "set", [_names(row, p, predictor.classes) for row, p in zip(inside, found, strict=True)])
+            frame.insert(at + 1, "set_size", inside.sum(1))
     if scanned.bad:
         bad = pd.DataFrame(scanned.bad, columns=["path", "error"])
         frame = pd.concat([frame, bad], ignore_index=True) if len(frame) else bad
     return frame
+
+
+def _names(inside: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> str:
+    """The classes of one set, the most likely first."""
+    return "|".join(classes[k] for k in (-probabilities).argsort(kind="stable") if inside[k])
+
+
+def check_options(coverage: float | None, sets: str, abstain_below: float | None, tta: int) -> None:
+    """Refuse values that cannot act, before anything is loaded."""
+    if coverage is None and sets != "lac":
+        raise RunError(
+            sentence("--sets chooses the kind of sets that --coverage asks for", got=sets, fix="--coverage 0.9")
+        )
+    if abstain_below is not None and not 0 < abstain_below <= 1:
+        raise RunError(
+            sentence(
+                "abstain-below is a confidence",
+                got=abstain_below,
+                allowed="above 0, up to 1",
+                fix="--abstain-below 0.7",
+            )
+        )
+    if coverage is not None and tta != 1:
+        raise RunError(
+            sentence(
+                "the held-out scores that make the sets are of single views, so with tta their coverage would not hold",
+                got=f"coverage {coverage}, tta {tta}",
+                fix="one of the two",
+            )
+        )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from headstart.data.augment import flips
 from headstart.data.dataset import ImageDataset
 from headstart.deploy.taps import TAPS, save_taps
 from headstart.errors import WorkError, sentence
@@ -27,7 +28,14 @@ TOLERANCE = 5e-3
 
 
 def save(
-    work: Path, source: Source, moved: Transferred, target: Any, why: str, scores: dict[str, Any], plan: Recipe
+    work: Path,
+    source: Source,
+    moved: Transferred,
+    target: Any,
+    why: str,
+    scores: dict[str, Any],
+    plan: Recipe,
+    temperature: float | None = None,
 ) -> None:
     """Write ``model/``: weights, config with preprocessing, labels, model card."""
     weight, bias = moved.head
@@ -47,6 +55,7 @@ def save(
             f"- Training images: {len(target.split('train')) + len(target.split('valid'))}",
             f"- Licence of the source's weights: {source.licence}",
             f"- {source.report.line()}",
+            *([f"- Calibrated: the head is divided by a temperature of {temperature:.3g}"] if temperature else []),
             "- The head reads "
             + ", ".join(f"{tap.kept} of {tap.width} features of {tap.layer}" for tap in taps)
             + ("" if head else f"; it is in {TAPS}, and the weights are the bare backbone"),
@@ -58,7 +67,7 @@ def save(
     with disk_errors(work / "model"):
         save_model(
             work / "model", source, moved.backbone, head, target.classes, source.preprocessing, card,
-            extra={"precision": "fp32" if moved.moved else "auto", "reads": [{"layer": t.layer, "features": t.kept} for t in taps]},
+            extra={"precision": "fp32" if moved.moved else "auto", "flip": flips(plan.augment), "reads": [{"layer": t.layer, "features": t.kept} for t in taps]},
         )  # fmt: skip
         if head is None:
             save_taps(work / "model", moved.reads, moved.head)

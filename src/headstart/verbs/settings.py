@@ -31,6 +31,7 @@ def settings_of(recipe: Recipe) -> Settings:
             "grad_clip": recipe.grad_clip or None,
             "accumulate": recipe.accumulate,
             "patience": recipe.patience,
+            "average": recipe.average,
         },
         label_smoothing=recipe.label_smoothing,
         imbalance=recipe.imbalance,

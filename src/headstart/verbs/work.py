@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.deploy.held_out import save_held_out
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
@@ -30,8 +31,10 @@ from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.transfer import stage_table
+from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
-from headstart.verbs.experiment import Clock, experiment, score, source_scores
+from headstart.verbs.experiment import Clock, experiment, score
+from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.save import save, verify
@@ -47,6 +50,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     device = pick_device(plan.device)
     if plan.strategy != "auto":
         parse_strategy(plan.strategy)  # a name that is not known is said before any work
+    check_words(plan)
     with clock("data"):
         target = prepare(
             plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
@@ -83,6 +87,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         stepwise_options=plan.stepwise_set,
         layer=layer,
     )
+    check_after(plan, by_steps=strategy.procedure.by_steps, pretrained=pretrained, n_valid=len(target.split("valid")))
     head = None
     if keep_head and strategy.procedure.by_steps:
         if source.head is not None and source.classes == target.classes:
@@ -106,7 +111,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         outcome = experiment(
             target, source, strategy, settings, plan.baselines, metric=plan.metric, device=device, seed=plan.seed + i,
             cache_dir=cache, pretrained=pretrained, folder=work / "checkpoints" / (f"seed-{plan.seed + i}" if i else ""), head=head,
-            layer=layer, workers=plan.workers, clock=clock, progress=progress,
+            layer=layer, workers=plan.workers, after=after_of(plan), calibration=plan.calibrate, clock=clock, progress=progress,
         )  # fmt: skip
         outcomes.append(outcome)
         with clock("evaluation"):
@@ -121,6 +126,10 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 source,
                 moved,
                 reference,
+                test_set,
+                target.classes,
+                plan.strategy,
+                result,
                 device=device,
                 cache_dir=cache,
                 seed=plan.seed,
@@ -132,7 +141,18 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
         write_run_tables(work, test_set, outcome.target, outcome.baselines, outcome.history)
-        save(work, source, moved, target, judged["why"], result["target"], plan)
+        save(
+            work,
+            source,
+            moved,
+            target,
+            judged["why"],
+            result["target"],
+            plan,
+            (outcome.calibrated or {}).get("temperature"),
+        )
+        if outcome.held is not None:
+            save_held_out(work / "model", outcome.held)
         write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, outcome.target))
         if "tensorboard" in plan.log:
             _tensorboard(work / "events", outcome.history)
@@ -158,7 +178,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 "report": source.report.line(), "width": source.width, "parameters": source.parameters,
                 "size": source.preprocessing.size, "digest": source.digest, "description": source.description,
             },
-            "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels),
+            "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels, outcome.calibrated),
             "reload_check": check, "seed": plan.seed, "data_digest": target.dataset.digest,
             "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(peak_mb(), 1),
         },
