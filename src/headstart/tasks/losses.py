@@ -31,9 +31,7 @@ class Loss:
     name: str = "cross_entropy"
     strength: float = 0.0
 
-    def each(
-        self, logits: torch.Tensor, targets: torch.Tensor, log_prior: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def each(self, logits: torch.Tensor, targets: torch.Tensor, log_prior: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (B, K) and targets (B, K), rows summing to 1 -> (B,); ``log_prior`` (K,) is for logit adjustment."""
         if self.name == "logit_adjusted":
             assert log_prior is not None, "logit adjustment needs the classes' shares"
@@ -71,7 +69,9 @@ def called(text: str, what: str, known: dict[str, tuple[str, float] | None]) -> 
     Raises:
         RecipeError: text that is none of these.
     """
-    shapes = [name if argument is None else f"{name}({argument[0]}={argument[1]:g})" for name, argument in known.items()]
+    shapes = [
+        name if argument is None else f"{name}({argument[0]}={argument[1]:g})" for name, argument in known.items()
+    ]
     wrong = RecipeError(sentence(f"cannot read the {what}", got=text, allowed=shapes))
     try:
         node = ast.parse(str(text).strip(), mode="eval").body
