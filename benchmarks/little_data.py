@@ -65,12 +65,16 @@ def sets(study: str, target: Prepared, seed: int) -> tuple[ImageDataset, ImageDa
     return train.subset(few), replace(train.subset(rest), labels=None)
 
 
-def run(study: str, arm: str, target: Prepared, source: Any, seed: int, epochs: int) -> tuple[float, float, dict[str, Any]]:
+def run(
+    study: str, arm: str, target: Prepared, source: Any, seed: int, epochs: int
+) -> tuple[float, float, dict[str, Any]]:
     """Test accuracy, seconds and the last row of the history of one arm."""
     train, unlabelled = sets(study, target, seed)
     strategy = parse_strategy(arm)
     uses = any("unlabelled_target" in term.needs for term in strategy.terms)
-    feeding = Feeding(batch_size=32 if study == "noise" else 16, augment="light", unlabelled=unlabelled if uses else None)
+    feeding = Feeding(
+        batch_size=32 if study == "noise" else 16, augment="light", unlabelled=unlabelled if uses else None
+    )
     start = time.perf_counter()
     where = {"device": torch.device("cpu"), "cache_dir": cache_root(), "progress": SILENT}
     moved = transfer(
@@ -102,7 +106,11 @@ def main() -> None:
         for arm in arms:
             accuracy, seconds, row = run(given.study, arm, target, source, seed, epochs)
             found[arm].append(accuracy)
-            parts = {k: round(v, 3) for k, v in row.items() if isinstance(v, float) and k not in ("lr", "seconds", "images_per_second")}
+            parts = {
+                k: round(v, 3)
+                for k, v in row.items()
+                if isinstance(v, float) and k not in ("lr", "seconds", "images_per_second")
+            }
             print(f"seed {seed}  {arm:28s} {accuracy:.3f}  {seconds:5.1f} s  {parts}", flush=True)
     print(f"\n{given.study}, {given.target}, {given.source}, {epochs} epochs, {given.seeds} seeds")
     for arm, values in found.items():

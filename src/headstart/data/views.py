@@ -21,6 +21,7 @@ class Views:
         dataset: n unlabelled images.
         weak: the weak augmentation, that of the labelled images; ``None`` for the plain image. The strong one is
             :func:`headstart.data.augment.strong_view` of it.
+        strong: whether the strong views are wanted.
         seed: >= 0.
         workers: threads that decode; default: the cores.
         cache: decoded images to reuse.
@@ -32,12 +33,14 @@ class Views:
         preprocessing: Preprocessing,
         weak: Augmentation | None,
         *,
+        strong: bool = True,
         seed: int,
         workers: int | None = None,
         cache: DecodedCache | None = None,
     ) -> None:
         self.decoder = Decoder(dataset, preprocessing, workers, cache)
-        self.weak, self.strong, self.seed = weak, strong_view(weak), seed
+        self.kinds = (weak, strong_view(weak)) if strong else (weak,)
+        self.seed = seed
         self._orders: dict[int, np.ndarray] = {}
 
     def places(self, first: int, count: int) -> list[tuple[int, int]]:
@@ -53,12 +56,12 @@ class Views:
             self._orders[turn] = rng.permutation(len(self.decoder.dataset))
         return self._orders[turn]
 
-    def __call__(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weak and the strong view, float32 (count, 3, S, S) each, normalised, of the same images."""
+    def __call__(self, first: int, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The weak and the strong view (or ``None``), float32 (count, 3, S, S) each, normalised, of the same images."""
         places = self.places(first, count)
         images = self.decoder.read([index for _, index in places], fitted=False)
         views = []
-        for kind, augmentation in enumerate((self.weak, self.strong)):
+        for kind, augmentation in enumerate(self.kinds):
             draws = [(self.seed, turn, index, kind + 1) for turn, index in places]
             views.append(self.decoder.preprocessing.normalize(self.decoder.vary(images, augmentation, draws)))
-        return views[0], views[1]
+        return views[0], views[1] if len(views) > 1 else None

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from headstart.errors import HandshakeError, sentence
 from headstart.sources.source import Layer
 from headstart.strategies.strategy import Strategy
+from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import Stage
 from headstart.tasks.task import Task
 
@@ -18,6 +19,7 @@ WORDS = {
     "source_head": ("reads the head of the source task", "but this source comes without one"),
     "hard_labels": ("needs one label an image", "but mixup or CutMix mix them"),
     "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
+    "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {
     "hard_labels": "leave out --mixup and --cutmix",
@@ -55,6 +57,7 @@ def handshake(
     has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
     if pretrained:
         has.add("pretrained_backbone")
+    unlabelled_stream(strategy.terms)
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
     parts.append((f"tuning {strategy.name.split('+')[0]!r}", strategy.tuning.needs))
     parts.append((f"procedure {strategy.procedure.name!r}", strategy.procedure.needs))
@@ -118,3 +121,22 @@ def handshake(
             )
         )
     return stages
+
+
+def unlabelled_used(strategy: Strategy | None) -> None:
+    """Refuse unlabelled images that no term would learn from.
+
+    Args:
+        strategy: ``None`` for one that is still to be chosen among probe and fine-tuning.
+
+    Raises:
+        HandshakeError: none of its terms does.
+    """
+    if strategy is None or unlabelled_stream(strategy.terms) is None:
+        raise HandshakeError(
+            sentence(
+                "no term of the strategy learns from unlabelled images, so they would do nothing",
+                where=f"strategy {'auto' if strategy is None else strategy.name!r}",
+                fix="--strategy 'finetune+fixmatch' or 'finetune+pseudo', or leave out --unlabelled",
+            )
+        )

@@ -44,6 +44,13 @@ class Classification(Task):
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
+    @property
+    def adjustment(self) -> torch.Tensor:
+        """float32 (K,): what the loss adds to the logits, ``tau log pi``; 0 for every loss but logit adjustment."""
+        if self.each_loss.name != "logit_adjusted" or self.log_prior is None:
+            return torch.zeros(len(self.classes))
+        return self.each_loss.strength * self.log_prior
+
     def head(self, width: int) -> nn.Linear:
         """A linear layer (K, ``width``) that starts at zero: before the first step every class has probability 1/K."""
         head = nn.Linear(width, len(self.classes))

@@ -17,12 +17,14 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.views import Views
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
+from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.tasks.classification import Classification, sampler_weights
 from headstart.tasks.task import Model
 from headstart.training.fit_memory import fit_memory
@@ -51,6 +53,8 @@ class Feeding:
         workers: threads that decode, or ``None`` for one a core.
         dropout: before the head.
         fit_memory: find out first how much of a batch fits in memory at once (:mod:`headstart.training.fit_memory`).
+        repeats: each image comes this many times in a batch, each time augmented anew; an epoch shows every image as often.
+        unlabelled: images for the terms that learn without labels.
     """
 
     batch_size: int = 32
@@ -61,6 +65,8 @@ class Feeding:
     workers: int | None = None
     dropout: float = 0.0
     fit_memory: bool = False
+    repeats: int = 1
+    unlabelled: ImageDataset | None = None
 
 
 def finetune(
@@ -156,7 +162,7 @@ def settle(
     assert isinstance(task, Classification)
     if feeding.fit_memory and "memory" not in found:
         memory = fit_memory(
-            course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding), course.size,
+            course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding, course.stream), course.size,
             device=device, precision=precision,
         )  # fmt: skip
         progress.say(f"{name}: {memory.why}")
@@ -176,13 +182,26 @@ def settle(
     return replace(options, lr=lr), micro, found
 
 
-def worst_batch(n: int, preprocessing: Preprocessing, task: Classification, feeding: Feeding) -> Batch:
-    """n images of noise as large as they come, with targets of the kind that they come with."""
+def worst_batch(
+    n: int,
+    preprocessing: Preprocessing,
+    task: Classification,
+    feeding: Feeding,
+    stream: tuple[float, bool] | None = None,
+) -> Batch:
+    """n images of noise as large as they come, with targets of the kind that they come with, and the views beside them."""
     k = len(task.classes)
     targets = torch.arange(n) % k
     if feeding.mixup or feeding.cutmix:
         targets = nn.functional.one_hot(targets, k).to(torch.float32)
-    return Batch(torch.randn(n, 3, preprocessing.size, preprocessing.size), targets, torch.arange(n))
+
+    def noise(count: int) -> torch.Tensor:
+        return torch.randn(count, 3, preprocessing.size, preprocessing.size)
+
+    if stream is None:
+        return Batch(noise(n), targets, torch.arange(n))
+    beside = max(1, round(stream[0] * n))
+    return Batch(noise(n), targets, torch.arange(n), noise(beside), noise(beside) if stream[1] else None)
 
 
 @dataclass
@@ -193,6 +212,7 @@ class Course:
         objective: backbone and new head, the strategy bound to them.
         batches: epoch -> batches of ``size`` images; ``steps`` of them an epoch.
         cache: decoded images that ``batches`` keeps.
+        stream: unlabelled images to a labelled one, and whether with strong views; ``None`` without.
     """
 
     objective: Objective
@@ -200,6 +220,7 @@ class Course:
     steps: int
     size: int
     cache: DecodedCache
+    stream: tuple[float, bool] | None = None
 
 
 def set_up(
@@ -233,21 +254,36 @@ def set_up(
     objective = bind(strategy, stages, start)
 
     assert train_set.labels is not None
-    n = len(train_set)
-    size = min(feeding.batch_size, n)
+    repeats = feeding.repeats
+    n = len(train_set) * repeats
+    size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.labels) if feeding.balanced else None
     augment = augmentation(feeding.augment)
     k = len(task.classes)
+    stream, views = unlabelled_stream(strategy.terms), None
+    if stream is not None:
+        assert feeding.unlabelled is not None
+        views = Views(
+            feeding.unlabelled, source.preprocessing, augment, strong=stream[1], seed=seed, workers=feeding.workers, cache=cache
+        )  # fmt: skip
+
+    def beside(batch: Batch, step: int) -> Batch:
+        """The batch with its views; where they stand in the stream depends on the number of the step alone."""
+        assert stream is not None and views is not None
+        first = step * max(1, round(stream[0] * size))
+        weak, strong = views(first, max(1, round(stream[0] * len(batch))))
+        return replace(batch, weak=weak, strong=strong)
 
     def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
         mixing = torch.Generator().manual_seed(order)
-        for batch in batches(
+        passing = batches(
             train_set, source.preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
-            drop_last=lone, workers=feeding.workers, cache=cache,
-        ):  # fmt: skip
+            repeats=repeats, drop_last=lone, workers=feeding.workers, cache=cache,
+        )  # fmt: skip
+        for step, batch in enumerate(passing):
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
                 onehot = nn.functional.one_hot(batch.targets, k).to(torch.float32)
@@ -255,9 +291,9 @@ def set_up(
                     batch.images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
                 )
                 batch = replace(batch, images=images, targets=targets)
-            yield batch
+            yield batch if views is None else beside(batch, epoch * steps + step)
 
-    return Course(objective, train_batches, steps, size, cache)
+    return Course(objective, train_batches, steps, size, cache, stream)
 
 
 def facts(source: Source, feeding: Feeding) -> frozenset[str]:
@@ -265,6 +301,7 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
     found = {
         "source_head": source.head is not None,
         "hard_labels": not (feeding.mixup or feeding.cutmix),
+        "unlabelled_target": feeding.unlabelled is not None,
     }
     return frozenset(name for name, there in found.items() if there)
 

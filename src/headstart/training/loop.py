@@ -132,7 +132,7 @@ def train(
             factor = schedule_factor(epoch * updates + update, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            values = batch_gradient(objective, window, pieces, engine, epoch / options.epochs)
+            values = batch_gradient(objective, window, pieces, engine, (epoch * updates + update) / total)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
                     sentence(

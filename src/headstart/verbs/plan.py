@@ -27,7 +27,7 @@ from headstart.training.finetune import facts
 from headstart.training.transfer import resolve
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
-from headstart.verbs.settings import settings_of
+from headstart.verbs.settings import check_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,12 @@ def plan(
     if out is not None and not isinstance(asked.data, str):
         raise RecipeError(sentence("arrays in memory cannot be named in a file", fix="plan(...) without out"))
     budget = read_budget(asked.budget)
+    check_recipe(asked)
     device = pick_device(asked.device)
     target = prepare(
         asked.data, path_col=asked.path_col, label_col=asked.label_col, split_col=asked.split_col, group=asked.group,
         test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
-        on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
+        unlabelled=asked.unlabelled, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
     )  # fmt: skip
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
@@ -136,7 +137,7 @@ def find_source(
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, Classification(target.classes),
-            pretrained=source.pretrained, has=facts(source, settings_of(recipe).feeding),
+            pretrained=source.pretrained, has=facts(source, settings_of(recipe, target.unlabelled).feeding),
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip
     open_ = recipe.layer == "auto" or (recipe.strategy == "auto" and recipe.layer == "last" and not recipe.stepwise_set)
@@ -174,7 +175,7 @@ def _steps(
     moving = strategy.procedure.by_steps
     n = len(target.split("train"))
     options = resolve(
-        {**settings_of(recipe).optimisation, **found.optimisation}, n, settings_of(recipe).feeding.batch_size,
+        {**settings_of(recipe).optimisation, **found.optimisation}, recipe.repeats * n, settings_of(recipe).feeding.batch_size,
         pretrained=source.pretrained,
     )  # fmt: skip
     solved = "the head is solved, without gradient steps"

@@ -35,11 +35,6 @@ class Prepared:
     unlabelled: ImageDataset | None = None
 
     @property
-    def digest(self) -> str:
-        """Of everything that is learned from and tested on."""
-        return self.dataset.digest + (f"+{self.unlabelled.digest}" if self.unlabelled is not None else "")
-
-    @property
     def classes(self) -> tuple[str, ...]:
         return self.dataset.classes
 

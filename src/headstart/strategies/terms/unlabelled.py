@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.confident import confident_labels, confident_loss, ramp
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -68,6 +69,8 @@ class _FixMatch(Penalty):
         weak, strong = seen.batch.weak, seen.batch.strong
         assert weak is not None
         assert strong is not None
+        if not len(weak):  # a piece of a batch that was cut to fit into memory
+            return seen.outputs.sum() * 0.0
         with torch.no_grad():
             labels, sure = confident_labels(seen.model(weak), self.term.threshold)
         if not sure.any():
@@ -111,11 +114,26 @@ class _PseudoLabel(Penalty):
     def forward(self, seen: Seen) -> torch.Tensor:
         alpha = ramp(seen.progress, 0.0, self.term.warmup)
         assert seen.batch.weak is not None
-        if alpha == 0:
+        if alpha == 0 or not len(seen.batch.weak):
             return seen.outputs.sum() * 0.0
         outputs = seen.model(seen.batch.weak)
         labels, sure = confident_labels(outputs, self.term.threshold)
         return alpha * self.term.weight * confident_loss(outputs, labels, sure)
+
+
+def unlabelled_stream(terms: Sequence[Term]) -> tuple[float, bool] | None:
+    """(ratio, whether strong views are needed) for the terms that learn from unlabelled images; ``None`` without such a term.
+
+    Raises:
+        HandshakeError: two terms want different ratios of the one stream.
+    """
+    found = [term for term in terms if isinstance(term, OnUnlabelled)]
+    if len({term.ratio for term in found}) > 1:
+        raise HandshakeError(
+            sentence("the terms on unlabelled images share one stream, so their ratio has to be the same",
+                     got=" and ".join(f"{term.name}(ratio={term.ratio:g})" for term in found))
+        )  # fmt: skip
+    return (found[0].ratio, any(term.strong for term in found)) if found else None
 
 
 @contextmanager
