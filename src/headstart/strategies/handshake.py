@@ -136,7 +136,7 @@ def unlabelled_used(strategy: Strategy | None) -> None:
         raise HandshakeError(
             sentence(
                 "no term of the strategy learns from unlabelled images, so they would do nothing",
-                where=f"strategy {'auto' if strategy is None else strategy.name!r}",
+                where=f"strategy {(strategy.name if strategy else 'auto')!r}",
                 fix="--strategy 'finetune+fixmatch' or 'finetune+pseudo', or leave out --unlabelled",
             )
         )
