@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from headstart.data.batch import Batch
-from headstart.errors import RecipeError
+from headstart.errors import HandshakeError, RecipeError
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.terms.early_learning import EarlyLearning
 from headstart.strategies.terms.small_loss import SmallLoss
@@ -168,3 +168,12 @@ def test_their_names(text, term):
 def test_arguments_that_cannot_act(text, words):
     with pytest.raises(RecipeError, match=words):
         parse_strategy(text)
+
+
+def test_elr_is_refused_where_several_processes_would_keep_several_memories(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(
+        HandshakeError, match="memory of every image, which several processes do not share: got '2 processes'"
+    ):
+        EarlyLearning().bind(start())

@@ -99,4 +99,5 @@ def prepare(
     )
     for note in more.notes:
         progress.say(note)
-    return Prepared(chosen, {**info, "unlabelled": more.info}, more.dataset)
+    info = {**info, "notes": [*info["notes"], *more.notes], "unlabelled": more.info}
+    return Prepared(chosen, info, more.dataset)

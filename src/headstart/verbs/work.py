@@ -144,7 +144,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         {
             "task": "classification", "metric": plan.metric, **result, "source": old, **judged,
             "seeds": _over_seeds(scores, plan),
-            "n": {split: len(target.split(split)) for split in ("train", "valid", "test")},
+            "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
+            | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
             "strategy": {
                 "name": plan.strategy, "description": strategy.describe(), "trainable": move,
                 "total": source.parameters + sum(t.numel() for t in moved.head), "stages": table,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.early_learning import FLOOR, early_learning, moved_targets
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -21,6 +22,10 @@ class EarlyLearning(Term):
     Args:
         weight: > 0, default 3 (the paper's lambda for CIFAR-10; 7 for its 100 classes).
         beta: in [0, 1), default 0.7 (0.9 for CIFAR-100): how slowly the average moves.
+
+    Raises:
+        RecipeError: beta out of range.
+        HandshakeError: in :meth:`bind`, with several processes.
     """
 
     weight: float = 3.0
@@ -33,6 +38,12 @@ class EarlyLearning(Term):
         check_argument(self.name, "beta", self.beta, 0 <= self.beta < 1, "0 <= beta < 1")
 
     def bind(self, start: Start) -> Penalty:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            if torch.distributed.get_world_size() > 1:
+                raise HandshakeError(
+                    sentence("'elr' keeps a memory of every image, which several processes do not share",
+                             got=f"{torch.distributed.get_world_size()} processes", fix="one process, or 'smallloss'")
+                )  # fmt: skip
         return _EarlyLearning(self, start.total, start.model.head, start.device)
 
     def describe(self) -> str:
