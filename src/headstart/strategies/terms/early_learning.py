@@ -38,12 +38,13 @@ class EarlyLearning(Term):
         check_argument(self.name, "beta", self.beta, 0 <= self.beta < 1, "0 <= beta < 1")
 
     def bind(self, start: Start) -> Penalty:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            if torch.distributed.get_world_size() > 1:
-                raise HandshakeError(
-                    sentence("'elr' keeps a memory of every image, which several processes do not share",
-                             got=f"{torch.distributed.get_world_size()} processes", fix="one process, or 'smallloss'")
-                )  # fmt: skip
+        shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+        processes = torch.distributed.get_world_size() if shared else 1
+        if processes > 1:
+            raise HandshakeError(
+                sentence("'elr' keeps a memory of every image, which several processes do not share",
+                         got=f"{processes} processes", fix="one process, or 'smallloss'")
+            )  # fmt: skip
         return _EarlyLearning(self, start.total, start.model.head, start.device)
 
     def describe(self) -> str:
