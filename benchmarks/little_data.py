@@ -3,8 +3,8 @@
     python benchmarks/little_data.py --data ../shared/data --study noise
     python benchmarks/little_data.py --data ../shared/data --study unlabelled
 
-Of each class 40 training images are used. ``noise``: 40 % of the training labels are replaced by another class, drawn evenly (symmetric noise); the test labels stay
-right. ``unlabelled``: four labelled images a class, the other training images without their labels. Every arm starts from
+Of each class 40 training images at 48 px are used; half of all images are for the test. ``noise``: 40 % of the training
+labels are replaced by another class, drawn evenly (symmetric noise); the test labels stay right. ``unlabelled``: four labelled images a class, the other training images without their labels. Every arm starts from
 the same source, sees the same images and takes the same number of epochs; the accuracy is that of the last epoch, since a
 validation split of so few, or of wrong, labels would choose by chance.
 """
@@ -38,9 +38,10 @@ ARMS = {
     "noise": ("probe", "finetune", "finetune+elr", "finetune+smallloss(0.4)"),
     "unlabelled": ("probe", "finetune", "finetune+fixmatch(threshold=0.8)", "finetune+pseudo(threshold=0.8)"),
 }
-EPOCHS = {"noise": 12, "unlabelled": 40}
+EPOCHS = {"noise": 24, "unlabelled": 60}
 PER_CLASS, SHARE, LABELS = 40, 0.4, 4
-"""Training images a class; share of wrong labels; labels a class in the study of unlabelled images."""
+SIZE = 48
+"""Training images a class; share of wrong labels; labels a class in the study of unlabelled images; side in pixels."""
 
 
 def with_noise(labels: np.ndarray, k: int, share: float, seed: int) -> np.ndarray:
@@ -98,13 +99,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    source = load_source(given.source)
+    source = load_source(given.source, image_size=SIZE)
     epochs = given.epochs or EPOCHS[given.study]
     arms = given.arm or ARMS[given.study]
     found: dict[str, list[float]] = {arm: [] for arm in arms}
     for seed in range(given.seeds):
         target = prepare(
-            str(given.data / TARGETS[given.target]), valid_fraction=0.0, labels_per_class=PER_CLASS, seed=seed, progress=SILENT
+            str(given.data / TARGETS[given.target]), valid_fraction=0.0, test_fraction=0.5, labels_per_class=PER_CLASS, seed=seed, progress=SILENT
         )  # fmt: skip
         for arm in arms:
             accuracy, seconds, row = run(given.study, arm, target, source, seed, epochs)
