@@ -161,6 +161,18 @@ def test_a_course_with_repeats(source):
     assert all(np.unique(b.index.numpy(), return_counts=True)[1].tolist() == [3, 3] for b in found)
 
 
+def test_memory_is_probed_with_indices_that_a_term_can_keep(source):
+    """Six images, four times each, make a batch larger than the training set, whose memory has a row an image."""
+    few, feeding = TRAIN.subset(np.arange(6)), replace(PLAIN, batch_size=24, repeats=4)
+    task = Classification(CLASSES)
+    course = set_up(
+        source, source.build(), parse_strategy("elr"), task, few, feeding, pretrained=True, device=CPU, seed=0
+    )
+    assert course.size == 24
+    values = course.objective.losses(worst_batch(24, source.preprocessing, task, feeding, course.stream), 0.0)
+    assert torch.isfinite(values["elr"])
+
+
 def test_the_probes_head_starts_as_the_adjusted_loss_reads_it(source, tmp_path):
     """lpft with logit adjustment: the solved head has learned the shares, so its start has them taken off."""
     loss = parse_loss("logit_adjusted")

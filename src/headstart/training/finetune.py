@@ -198,10 +198,11 @@ def worst_batch(
     def noise(count: int) -> torch.Tensor:
         return torch.randn(count, 3, preprocessing.size, preprocessing.size)
 
+    index = torch.arange(n) // feeding.repeats
     if stream is None:
-        return Batch(noise(n), targets, torch.arange(n))
+        return Batch(noise(n), targets, index)
     beside = max(1, round(stream[0] * n))
-    return Batch(noise(n), targets, torch.arange(n), noise(beside), noise(beside) if stream[1] else None)
+    return Batch(noise(n), targets, index, noise(beside), noise(beside) if stream[1] else None)
 
 
 @dataclass
