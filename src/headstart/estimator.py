@@ -26,7 +26,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         image_size: input side in pixels; default: the source's own.
         epochs, lr, batch_size, augment, optimizer, weight_decay, label_smoothing, dropout, mixup, cutmix: as for
             `headstart fit`; only strategies with gradient steps obey them, and they must keep their defaults otherwise.
-        imbalance: ``"auto"``, ``"none"``, ``"weights"``, ``"sampler"`` or ``{class: weight}``.
+        loss, repeats: as for `headstart fit`, like those above.
+        imbalance: ``"auto"``, ``"none"``, ``"weights"``, ``"effective(beta=0.99)"``, ``"sampler"`` or ``{class: weight}``.
         random_state: int, default 0.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
 
@@ -58,6 +59,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         dropout: float = 0.0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
+        loss: str = "cross_entropy",
+        repeats: int = 1,
         imbalance: Any = "auto",
         random_state: int = 0,
         device: str = "auto",
@@ -76,6 +79,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.mixup = mixup
         self.cutmix = cutmix
+        self.loss = loss
+        self.repeats = repeats
         self.imbalance = imbalance
         self.random_state = random_state
         self.device = device

@@ -16,7 +16,7 @@ AUTO_BATCH = 32
 
 STEPWISE = (
     "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
-    "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience", "average", "soup", "wise",
+    "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience", "average", "soup", "wise", "loss", "repeats",
 )  # fmt: skip
 """Options that only gradient steps obey."""
 
@@ -75,6 +75,11 @@ class Recipe(BaseModel):
     labels_per_class: int | None = Field(None, ge=1, description="Use only this many training labels a class.")
     on_bad_sample: Literal["skip", "fail"] = Field("skip", description="What to do with a file that cannot be decoded.")
 
+    unlabelled: str | None = Field(
+        None,
+        description="Folder, .zip or table of target images without labels, for the terms fixmatch and pseudo.",
+    )
+
     seed: int = Field(0, ge=0, description="Seed of splits, weights, batches and augmentation.")
     seeds: int = Field(1, ge=1, description="Repeat with this many seeds and report mean and standard deviation.")
     image_size: int | None = Field(None, ge=16, le=2048, description="Input side in pixels; default: the source's own.")
@@ -102,7 +107,11 @@ class Recipe(BaseModel):
     cutmix: float = Field(0.0, ge=0, description="alpha of CutMix's Beta distribution; 0 is off.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the head.")
-    imbalance: Any = Field("auto", description="auto, none, weights, sampler, or a table {class: weight}.")
+    repeats: int = Field(1, ge=1, description="Each image comes this many times in a batch, each time augmented anew.")
+    imbalance: Any = Field(
+        "auto", description="auto, none, weights, effective(beta=0.99), sampler, or a table {class: weight}."
+    )
+    loss: str = Field("cross_entropy", description="cross_entropy, focal(gamma=2) or logit_adjusted(tau=1).")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Precision of training; auto is fp32 on a CPU, bf16 on a GPU that has it."
     )
@@ -192,13 +201,14 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         if name != "tensorboard":
             problems.append(sentence("unknown tracker", where="the recipe", got=name, allowed=["tensorboard"]))
     imbalance = values.get("imbalance", "auto")
-    if not isinstance(imbalance, dict) and imbalance not in ("auto", "none", "weights", "sampler"):
+    simple = ("auto", "none", "weights", "sampler")
+    if not isinstance(imbalance, dict) and imbalance not in simple and not str(imbalance).startswith("effective"):
         problems.append(
             sentence(
                 "bad value of imbalance",
                 where="the recipe",
                 got=imbalance,
-                allowed=["auto", "none", "weights", "sampler", "{class: weight}"],
+                allowed=["auto", "none", "weights", "effective(beta)", "sampler", "{class: weight}"],
             )
         )
     if not problems:
@@ -223,7 +233,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The keys of a YAML recipe; ``data``, ``source_data`` and a local ``source`` are relative to the file that names them.
+    """The keys of a YAML recipe; ``data``, ``source_data``, ``unlabelled`` and a local ``source`` are relative to its file.
 
     Raises:
         RecipeError: no such file, or not a table of keys.
@@ -239,7 +249,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise RecipeError(sentence("the recipe is not YAML", where=str(path), got=str(error).splitlines()[0])) from None
     if not isinstance(values, dict):
         raise RecipeError(sentence("the recipe is not a table of keys", where=str(path), fix="data: my_folder"))
-    for key in ("data", "source_data", "source"):
+    for key in ("data", "source_data", "unlabelled", "source"):
         value = values.get(key)
         if (
             isinstance(value, str)
@@ -254,7 +264,7 @@ def _plain(key: str, value: Any) -> Any:
     """Undo YAML's and shells' surprises: '1e-4' is a number, `no` and false mean none, 'a,b' is a list."""
     if isinstance(value, Path):
         value = str(value)
-    if key in ("data", "source_data", "source") and isinstance(value, str):
+    if key in ("data", "source_data", "unlabelled", "source") and isinstance(value, str):
         # a saved recipe must find its data from anywhere; names of sources are not paths
         named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
         return os.path.abspath(value) if not named and os.path.exists(value) else value
@@ -268,7 +278,7 @@ def _plain(key: str, value: Any) -> Any:
             for part in value.split(",")
             if part.strip()
         ]
-    if key == "imbalance" and isinstance(value, str) and "=" in value:
+    if key == "imbalance" and isinstance(value, str) and "=" in value and not value.startswith("effective("):
         try:
             return {name.strip(): float(weight) for name, weight in (part.rsplit("=", 1) for part in value.split(","))}
         except ValueError:

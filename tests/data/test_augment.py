@@ -42,6 +42,7 @@ def test_presets_are_built(name):
         ("standart", "unknown augmentation: got 'standart'.*Try: standard"),
         ({"rotat": 3}, "unknown key of augment: got 'rotat'.*Try: rotate"),
         ({"flip": 2}, "bad value of augment.flip: got 2; allowed: 0 to 1"),
+        ({"randaugment": 0.5}, "bad value of augment.randaugment: got 0.5; allowed: whole numbers 0 to 30"),
     ],
 )
 def test_unknown_augmentations(spec, words):

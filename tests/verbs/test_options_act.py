@@ -13,7 +13,7 @@ OPTIONS = [
     {"weight_decay": 0.5}, {"warmup": 0}, {"augment": "none"}, {"augment": {"flip": 0.5, "rotate": 20}}, {"augment": "randaugment"}, {"mixup": 0.4},
     {"cutmix": 1.0}, {"label_smoothing": 0.1}, {"dropout": 0.3}, {"imbalance": "sampler"}, {"imbalance": {"down": 3.0}}, {"precision": "bf16"},
     {"grad_clip": 0.01}, {"accumulate": 2}, {"image_size": 24}, {"seed": 1},
-    {"lr": "auto"}, {"batch_size": "auto"}, {"freeze": "backbone[:-1]"},
+    {"lr": "auto"}, {"batch_size": "auto"}, {"freeze": "backbone[:-1]"}, {"loss": "focal"}, {"repeats": 2},
 ]  # fmt: skip
 
 
@@ -66,6 +66,11 @@ def test_the_same_options_change_nothing(losses, plain):
         ({"precision": "fp16"}, "fp16 training needs a GPU"),
         ({"augment": "wild"}, "unknown augmentation: got 'wild'"),
         ({"imbalance": {"up": 2.0}}, "unknown class in the class weights: got 'up'"),
+        ({"loss": "logit_adjusted"}, "equally many training images, so that logit adjustment would change nothing"),
+        (
+            {"repeats": 2, "augment": "none"},
+            "repeats shows each image in several augmented forms, but nothing is augmented",
+        ),
         ({"device": "quantum"}, "unknown device: got 'quantum'"),
     ],
 )

@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     ),
     "labels_per_class": (int, DATA, "Use only this many training labels a class."),
     "on_bad_sample": (str, DATA, "skip (count and name files that cannot be decoded) or fail [skip]."),
+    "unlabelled": (str, DATA, "Images of the target without labels (folder, .zip or table), for fixmatch and pseudo."),
     "image_size": (int, DATA, "Input side in pixels [the source's own]."),
     "budget": (
         str,
@@ -64,7 +65,9 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     ),
     "mixup": (float, AUGMENT, "alpha of mixup's Beta distribution, 0 is off [0]."),
     "cutmix": (float, AUGMENT, "alpha of CutMix's Beta distribution, 0 is off [0]."),
-    "imbalance": (str, AUGMENT, "auto, none, weights, sampler, or 'rose=2,tulip=1' [auto]."),
+    "repeats": (int, AUGMENT, "Each image comes this many times in a batch, each time augmented anew [1]."),
+    "imbalance": (str, AUGMENT, "auto, none, weights, effective(beta=0.99), sampler, or 'rose=2,tulip=1' [auto]."),
+    "loss": (str, AUGMENT, "cross_entropy, focal(gamma=2) or logit_adjusted(tau=1) [cross_entropy]."),
     "baselines": (str, PROOF, "What to compare with: scratch,probe,raw_pixels; none turns it off."),
     "metric": (str, PROOF, "accuracy, balanced_accuracy or macro_f1: what gains and the best epoch go by [accuracy]."),
     "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),

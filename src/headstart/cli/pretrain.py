@@ -15,7 +15,7 @@ headstart pretrain birds/ --arch timm/resnet18 --image-size 96 --epochs 40 --out
 
 headstart fit my_birds/ --source sources/birds --source-data birds/
 """
-LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze")
+LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unlabelled")
 
 
 def pretrain(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Augmentation:
         zoom: scale between ``1 - zoom`` and ``1 + zoom``, in [0, 1).
         crop: a random part of the image with an area between ``1 - crop`` and 1, aspect 3/4 to 4/3 (Szegedy et al. 2015).
         color: strength of brightness, contrast and saturation jitter, in [0, 1].
-        randaugment: magnitude 1 to 30 of RandAugment (Cubuk et al. 2020) with two operations.
+        randaugment: magnitude of RandAugment (Cubuk et al. 2020) with two operations, a whole number from 1 to 30.
         erase: chance of erasing a rectangle (Zhong et al. 2020), in [0, 1].
     """
 
@@ -103,6 +103,8 @@ def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentati
         top = {"rotate": 180, "shear": 60, "randaugment": 30, "shift": 0.99, "zoom": 0.99, "crop": 0.99}.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= top:
             raise RecipeError(sentence(f"bad value of augment.{key}", got=value, allowed=f"0 to {top}"))
+        if key == "randaugment" and value != int(value):
+            raise RecipeError(sentence("bad value of augment.randaugment", got=value, allowed="whole numbers 0 to 30"))
     made = Augmentation(**spec)
     return None if made == Augmentation() else made
 
@@ -111,6 +113,13 @@ def flips(spec: str | dict[str, Any] | Augmentation | None) -> bool:
     """Whether this augmentation mirrors images left-right: then a mirrored one may stand for the image in a test too."""
     found = augmentation(spec)
     return found is not None and found.flip > 0
+
+
+def strong_view(weak: Augmentation | None) -> Augmentation:
+    """The strong view beside a weak one, as in FixMatch: the same, then RandAugment of magnitude 10 or more and an erased
+    rectangle at even odds or more often."""
+    weak = weak or Augmentation()
+    return replace(weak, randaugment=max(10, weak.randaugment), erase=max(0.5, weak.erase))
 
 
 def mix_batch(

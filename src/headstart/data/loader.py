@@ -38,42 +38,73 @@ LARGEST_KEPT = 512
 """A decoded image is kept with its shorter side at most this long."""
 
 
-class _Decoding(Dataset[Batch]):
+class Decoder:
+    """Decodes images of a data set in threads, by their index, through the cache.
+
+    Args:
+        workers: threads; default: the cores.
+        cache: decoded images to reuse.
+    """
+
     def __init__(
-        self, dataset: ImageDataset, preprocessing: Preprocessing, augmentation: Augmentation | None, seed: int,
-        workers: int | None, cache: DecodedCache | None,
-    ) -> None:  # fmt: skip
-        self.dataset, self.preprocessing, self.augmentation, self.seed = dataset, preprocessing, augmentation, seed
+        self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None, cache: DecodedCache | None
+    ) -> None:
+        self.dataset, self.preprocessing, self.cache = dataset, preprocessing, cache
         self.pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
-        self.cache = cache
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+    def read(self, indices: list[int], *, fitted: bool) -> list[torch.Tensor]:
+        """uint8 images: whole ones (3, H, W), or ``fitted`` to what the source sees (3, S, S)."""
+        return list(self.pool.map(lambda index: self._image(index, fitted), indices))
 
-    def _image(self, index: int) -> torch.Tensor:
-        """What can be done in a thread: decode; without augmentation also fit."""
-        key = self.dataset.digests[index] if self.dataset.digests is not None else None
-        fitted = self.augmentation is None
-        key = (key, self.preprocessing.digest if fitted else "whole")
-        image = self.cache.get(key) if self.cache and key[0] is not None else None
+    def _image(self, index: int, fitted: bool) -> torch.Tensor:
+        digest = self.dataset.digests[index] if self.dataset.digests is not None else None
+        key = (digest, self.preprocessing.digest if fitted else "whole")
+        image = self.cache.get(key) if self.cache and digest is not None else None
         if image is None:
             image = read_image(self.dataset.images[index])
             if fitted:
                 image = self.preprocessing.fit(image)
-            if self.cache and key[0] is not None and min(image.shape[1:]) <= LARGEST_KEPT:
+            if self.cache and digest is not None and min(image.shape[1:]) <= LARGEST_KEPT:
                 self.cache.put(key, image)
         return image
 
-    def __getitems__(self, indices: list[int]) -> Batch:
-        images = list(self.pool.map(self._image, indices))
-        if self.augmentation is not None:
-            # in this thread and in order: the draws are those of (seed, index), whatever the number of workers
-            with torch.random.fork_rng(devices=[]):
-                for i, index in enumerate(indices):
-                    torch.manual_seed(int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]))
-                    images[i] = self.augmentation.image(images[i], self.preprocessing)
-        labels = None if self.dataset.labels is None else torch.as_tensor(self.dataset.labels[indices])
-        return Batch(self.preprocessing.normalize(torch.stack(images)), labels, torch.as_tensor(indices))
+    def vary(
+        self, images: list[torch.Tensor], augmentation: Augmentation | None, draws: list[tuple[int, ...]]
+    ) -> torch.Tensor:
+        """Whole uint8 images -> one varied view of each, uint8 (B, 3, S, S).
+
+        In this thread and in order, each image with random numbers of its own seed in ``draws``, so that a view depends
+        on nothing else; torch's global random numbers are left alone.
+        """
+        if augmentation is None:
+            return torch.stack([self.preprocessing.fit(image) for image in images])
+        views = []
+        with torch.random.fork_rng(devices=[]):
+            for image, words in zip(images, draws, strict=True):
+                torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+                views.append(augmentation.image(image, self.preprocessing))
+        return torch.stack(views)
+
+
+class _Batches(Dataset[Batch]):
+    """Batches by the lists of their (index, time): the how manieth time in this pass that the image comes."""
+
+    def __init__(self, decoder: Decoder, augmentation: Augmentation | None, seed: int) -> None:
+        self.decoder, self.augmentation, self.seed = decoder, augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.decoder.dataset)
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> Batch:
+        decoder, dataset = self.decoder, self.decoder.dataset
+        indices = [index for index, _ in items]
+        images = decoder.read(indices, fitted=self.augmentation is None)
+        if self.augmentation is None:
+            views = torch.stack(images)
+        else:
+            views = decoder.vary(images, self.augmentation, [(self.seed, index, time) for index, time in items])
+        labels = None if dataset.labels is None else torch.as_tensor(dataset.labels[indices])
+        return Batch(decoder.preprocessing.normalize(views), labels, torch.as_tensor(indices))
 
 
 def _same(batch: Any) -> Any:
@@ -88,15 +119,21 @@ def batches(
     augmentation: Augmentation | None = None,
     shuffle_seed: int | None = None,
     sampler_weights: np.ndarray | None = None,
+    repeats: int = 1,
     drop_last: bool = False,
     workers: int | None = None,
     cache: DecodedCache | None = None,
 ) -> Iterator[Batch]:
     """One pass over a data set in batches, decoded as they are needed.
 
+    The k-th time that an image comes in a pass it has draws of its own, whether it comes again by ``repeats`` or by the
+    sampler.
+
     Args:
         shuffle_seed: order of the images and randomness of the augmentation; ``None`` keeps the order.
         sampler_weights: float (n,), draw n images with replacement with these chances (needs ``shuffle_seed``).
+        repeats: repeated augmentation (Hoffer et al. 2020, Berman et al. 2019): every image comes this many times in a
+            pass, all of them in one batch; a batch holds ``batch_size // repeats`` different images, at least one.
         workers: threads that decode; default: the cores.
         cache: decoded images to reuse.
 
@@ -111,9 +148,23 @@ def batches(
             order = rng.choice(n, n, p=np.asarray(sampler_weights) / np.sum(sampler_weights))
         else:
             order = rng.permutation(n)
-    data = _Decoding(dataset, preprocessing, augmentation, shuffle_seed or 0, workers, cache)
-    sampler = BatchSampler(order.tolist(), batch_size, drop_last)
+    order = np.repeat(order, repeats)
+    decoder = Decoder(dataset, preprocessing, workers, cache)
+    data = _Batches(decoder, augmentation, shuffle_seed or 0)
+    size = max(1, batch_size // repeats) * repeats
+    sampler = BatchSampler(list(zip(order.tolist(), times(order).tolist(), strict=True)), size, drop_last)
     try:
         yield from DataLoader(data, batch_sampler=sampler, collate_fn=_same, generator=torch.Generator())
     finally:
-        data.pool.shutdown(wait=False)
+        decoder.pool.shutdown(wait=False)
+
+
+def times(order: np.ndarray) -> np.ndarray:
+    """int (n,): how often each entry has come before, e.g. [4, 7, 4, 4] -> [0, 0, 1, 2]."""
+    by_value = np.argsort(order, kind="stable")
+    ranked = order[by_value]
+    first = np.concatenate([[True], ranked[1:] != ranked[:-1]]) if len(order) else np.zeros(0, dtype=bool)
+    starts = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    found = np.empty(len(order), dtype=np.int64)
+    found[by_value] = np.arange(len(order)) - starts
+    return found

@@ -95,6 +95,24 @@ def read_table(
     )  # fmt: skip
 
 
+def read_paths(path: Path, path_col: str | None = None) -> list[str]:
+    """The images that a table names, in its order; rows without a path are left out.
+
+    Args:
+        path_col: the column of paths where the table has it; else it is guessed.
+
+    Raises:
+        DataError: the table cannot be read, has no such column or no path in it.
+    """
+    frame = read_frame(path)
+    given = path_col if path_col in frame.columns else None
+    column = frame[_column(frame, path, given, PATHS, "path-col", _looks_like_paths)].dropna().astype(str).str.strip()
+    found = [str(p if Path(p).is_absolute() else path.parent / p) for p in column if p]
+    if not found:
+        raise DataError(sentence("there are no images", where=str(path), got="no row with a path"))
+    return found
+
+
 def read_frame(path: Path) -> pd.DataFrame:
     """A table by the ending of its name, columns trimmed; text of CSV and TSV stays text, its encoding and separator are found.
 
@@ -108,6 +126,9 @@ def read_frame(path: Path) -> pd.DataFrame:
             frame = pd.read_json(path, lines=True, dtype=False)
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else None
+            with path.open("rb") as opened:
+                if not any(sign in opened.readline() for sign in (b",", b";", b"\t", b"|", b" ", b":")):
+                    separator = ","  # one column: nothing to be guessed from its letters
             for encoding in ("utf-8-sig", "gb18030", "latin-1"):
                 try:
                     frame = pd.read_csv(path, sep=separator, engine="python", encoding=encoding, dtype=str)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from headstart.errors import HandshakeError, sentence
 from headstart.sources.source import Layer
 from headstart.strategies.strategy import Strategy
+from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import Stage
 from headstart.tasks.task import Task
 
@@ -22,6 +23,7 @@ WORDS = {
     "norms": ("moves norm layers", "but this backbone has none"),
     "biases": ("moves biases", "but this backbone has none"),
     "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
+    "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {
     "batch_norms": "leave out bn=",
@@ -62,6 +64,7 @@ def handshake(
         has.add("plain_weights")
     if pretrained:
         has.add("pretrained_backbone")
+    unlabelled_stream(strategy.terms)
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
     parts.append((f"tuning {strategy.name.split('+')[0]!r}", strategy.tuning.needs))
     parts.append((f"procedure {strategy.procedure.name!r}", strategy.procedure.needs))
@@ -125,3 +128,22 @@ def handshake(
             )
         )
     return stages
+
+
+def unlabelled_used(strategy: Strategy | None) -> None:
+    """Refuse unlabelled images that no term would learn from.
+
+    Args:
+        strategy: ``None`` for one that is still to be chosen among probe and fine-tuning.
+
+    Raises:
+        HandshakeError: none of its terms does.
+    """
+    if strategy is None or unlabelled_stream(strategy.terms) is None:
+        raise HandshakeError(
+            sentence(
+                "no term of the strategy learns from unlabelled images, so they would do nothing",
+                where=f"strategy {(strategy.name if strategy else 'auto')!r}",
+                fix="--strategy 'finetune+fixmatch' or 'finetune+pseudo', or leave out --unlabelled",
+            )
+        )

@@ -26,6 +26,10 @@ class Task(ABC):
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""
 
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(B,): the loss of each image, for tasks that give ``"loss_per_image"``."""
+        raise NotImplementedError(f"the task {self.name!r} has no loss of one image")
+
     def mass(self, targets: torch.Tensor) -> float:
         """What a batch counts for in a mean over several: the number of its images, or the sum of their weights."""
         return float(len(targets))

@@ -17,6 +17,7 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.view_pairs import Views
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
@@ -24,6 +25,7 @@ from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
 from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
+from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.tasks.classification import Classification, sampler_weights
 from headstart.tasks.task import Model
 from headstart.training.fit_memory import fit_memory
@@ -53,6 +55,8 @@ class Feeding:
         dropout: before the head.
         decoded: decoded images that several trainings share; ``None``: each keeps its own.
         fit_memory: find out first how much of a batch fits in memory at once (:mod:`headstart.training.fit_memory`).
+        repeats: each image comes this many times in a batch, each time augmented anew; an epoch shows every image as often.
+        unlabelled: images for the terms that learn without labels.
     """
 
     batch_size: int = 32
@@ -64,6 +68,8 @@ class Feeding:
     dropout: float = 0.0
     fit_memory: bool = False
     decoded: DecodedCache | None = field(default=None, compare=False, repr=False)
+    repeats: int = 1
+    unlabelled: ImageDataset | None = None
 
 
 def finetune(
@@ -162,7 +168,7 @@ def settle(
     assert isinstance(task, Classification)
     if feeding.fit_memory and "memory" not in found:
         memory = fit_memory(
-            course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding), course.size,
+            course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding, course.stream), course.size,
             device=device, precision=precision,
         )  # fmt: skip
         progress.say(f"{name}: {memory.why}")
@@ -182,13 +188,27 @@ def settle(
     return replace(options, lr=lr), micro, found
 
 
-def worst_batch(n: int, preprocessing: Preprocessing, task: Classification, feeding: Feeding) -> Batch:
-    """n images of noise as large as they come, with targets of the kind that they come with."""
+def worst_batch(
+    n: int,
+    preprocessing: Preprocessing,
+    task: Classification,
+    feeding: Feeding,
+    stream: tuple[float, bool] | None = None,
+) -> Batch:
+    """n images of noise as large as they come, with targets of the kind that they come with, and the views beside them."""
     k = len(task.classes)
     targets = torch.arange(n) % k
     if feeding.mixup or feeding.cutmix:
         targets = nn.functional.one_hot(targets, k).to(torch.float32)
-    return Batch(torch.randn(n, 3, preprocessing.size, preprocessing.size), targets, torch.arange(n))
+
+    def noise(count: int) -> torch.Tensor:
+        return torch.randn(count, 3, preprocessing.size, preprocessing.size)
+
+    index = torch.arange(n) // feeding.repeats
+    if stream is None:
+        return Batch(noise(n), targets, index)
+    beside = max(1, round(stream[0] * n))
+    return Batch(noise(n), targets, index, noise(beside), noise(beside) if stream[1] else None)
 
 
 @dataclass
@@ -199,6 +219,7 @@ class Course:
         objective: backbone and new head, the strategy bound to them.
         batches: epoch -> batches of ``size`` images; ``steps`` of them an epoch.
         cache: decoded images that ``batches`` keeps.
+        stream: unlabelled images to a labelled one, and whether with strong views; ``None`` without.
     """
 
     objective: Objective
@@ -206,6 +227,7 @@ class Course:
     steps: int
     size: int
     cache: DecodedCache
+    stream: tuple[float, bool] | None = None
 
 
 def set_up(
@@ -240,21 +262,36 @@ def set_up(
     objective = bind(strategy, stages, start)
 
     assert train_set.labels is not None
-    n = len(train_set)
-    size = min(feeding.batch_size, n)
+    repeats = feeding.repeats
+    n = len(train_set) * repeats
+    size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.labels) if feeding.balanced else None
     augment = augmentation(feeding.augment)
     k = len(task.classes)
+    stream, views = unlabelled_stream(strategy.terms), None
+    if stream is not None:
+        assert feeding.unlabelled is not None
+        views = Views(
+            feeding.unlabelled, source.preprocessing, augment, strong=stream[1], seed=seed, workers=feeding.workers, cache=cache
+        )  # fmt: skip
+
+    def beside(batch: Batch, step: int) -> Batch:
+        """The batch with its views; where they stand in the stream depends on the number of the step alone."""
+        assert stream is not None and views is not None
+        first = step * max(1, round(stream[0] * size))
+        weak, strong = views(first, max(1, round(stream[0] * len(batch))))
+        return replace(batch, weak=weak, strong=strong)
 
     def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
         mixing = torch.Generator().manual_seed(order)
-        for batch in batches(
+        passing = batches(
             train_set, source.preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
-            drop_last=lone, workers=feeding.workers, cache=cache,
-        ):  # fmt: skip
+            repeats=repeats, drop_last=lone, workers=feeding.workers, cache=cache,
+        )  # fmt: skip
+        for step, batch in enumerate(passing):
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
                 onehot = nn.functional.one_hot(batch.targets, k).to(torch.float32)
@@ -262,9 +299,9 @@ def set_up(
                     batch.images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
                 )
                 batch = replace(batch, images=images, targets=targets)
-            yield batch
+            yield batch if views is None else beside(batch, epoch * steps + step)
 
-    return Course(objective, train_batches, steps, size, cache)
+    return Course(objective, train_batches, steps, size, cache, stream)
 
 
 def facts(source: Source, feeding: Feeding) -> frozenset[str]:
@@ -272,6 +309,7 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
     found = parts_of(source.backbone) | {
         "source_head": source.head is not None,
         "hard_labels": not (feeding.mixup or feeding.cutmix),
+        "unlabelled_target": feeding.unlabelled is not None,
     }
     return frozenset(name for name, there in found.items() if there)
 

@@ -62,6 +62,7 @@ class StepTimes:
         save: the checkpoint of an epoch.
         batch_size: images an update.
         peak_bytes: what updates and evaluation took at their peak, beyond what was held before.
+        repeats: how often an epoch shows each training image.
     """
 
     update: float
@@ -71,16 +72,18 @@ class StepTimes:
     save: float
     batch_size: int
     peak_bytes: int
+    repeats: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def _epochs(self, n_train: int, n_valid: int) -> tuple[float, float]:
         """Seconds of the first epoch and of each later one, checkpoints apart. Training images take the room first."""
-        first, later = self.train.epochs(n_train, DECODED_BYTES)
+        shown = n_train * self.repeats
+        first, later = self.train.epochs(shown, DECODED_BYTES)
         left = max(0.0, DECODED_BYTES - n_train * self.train.bytes)
         valid_first, valid_later = self.valid.epochs(n_valid, left)
-        updates = n_train / self.batch_size  # a last batch that is not full counts as its share
+        updates = shown / self.batch_size  # a last batch that is not full counts as its share
         work = updates * self.update + n_valid * self.evaluate
         return work + first + valid_first, work + later + valid_later
 
@@ -161,7 +164,7 @@ def measure_times(
                 ),
             )
             evaluate = _evaluation(course, shown[0].images[: micro_batch or EVAL_BATCH], device)
-    return StepTimes(update, evaluate, train, valid, save, course.size, max(0, peak.bytes - before))
+    return StepTimes(update, evaluate, train, valid, save, course.size, max(0, peak.bytes - before), feeding.repeats)
 
 
 def _loading(cache: DecodedCache, load: Callable[[], Iterable[Batch]]) -> tuple[Loading, list[Batch]]:

@@ -24,7 +24,8 @@ from headstart.strategies.handshake import handshake
 from headstart.strategies.procedures.head2toe import Head2Toe
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, first_epoch, moving, part
-from headstart.tasks.classification import Classification, class_weights
+from headstart.tasks.classification import Classification, class_weights, settled_imbalance
+from headstart.tasks.losses import CROSS_ENTROPY, Loss
 from headstart.tasks.task import Model
 from headstart.training.after import PLAIN, After, finish
 from headstart.training.finetune import Feeding, facts, finetune, predict_batches
@@ -50,6 +51,7 @@ class Settings:
     optimisation: dict[str, Any] = field(default_factory=dict)
     label_smoothing: float = 0.0
     imbalance: Any = "auto"
+    loss: Loss = CROSS_ENTROPY
     precision: str = "auto"
 
 
@@ -92,7 +94,7 @@ class Transferred:
 
 
 def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool) -> Optimisation:
-    """Fill in epochs, learning rate and patience where they are not given.
+    """Fill in epochs, learning rate and patience where they are not given; ``n_train`` images are shown in an epoch.
 
     epochs: enough for about 200 steps, from 4 to 60. lr: :func:`headstart.training.optim.default_lr`; ``"auto"`` asks for a
     range test around it. patience: a third of the epochs, at least 5. From random weights head and backbone share one
@@ -153,12 +155,15 @@ def transfer(
         SourceError: no such layer.
     """
     counts = train_set.counts
-    weights = class_weights(
-        settings.imbalance if settings.imbalance != "sampler" or strategy.procedure.by_steps else "weights",
-        counts,
-        classes,
+    imbalance = settings.imbalance
+    if strategy.procedure.by_steps:
+        imbalance = settled_imbalance(imbalance, settings.loss, counts)
+    elif imbalance == "sampler":
+        imbalance = "weights"
+    weights = class_weights(imbalance, counts, classes)
+    task = Classification(
+        classes, label_smoothing=settings.label_smoothing, class_weights=weights, loss=settings.loss, counts=counts
     )
-    task = Classification(classes, label_smoothing=settings.label_smoothing, class_weights=weights)
     stages = handshake(
         strategy, source.layers, task, pretrained=pretrained, layer=layer, has=facts(source, settings.feeding)
     )
@@ -184,7 +189,9 @@ def transfer(
         values.setdefault("head_lr_scale", 1.0)  # it knows as much as the backbone
         if head is None:
             head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
-    options = resolve(values, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
+            head = head[0], head[1] - task.adjustment.to(head[1])  # the solved head has learned the classes' shares
+    shown = len(train_set) * settings.feeding.repeats
+    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
     fits: list[Fitted] = []
 
     def train_one(i: int, seed: int, factor: float) -> Fitted:

@@ -87,7 +87,7 @@ def decide(
     Raises:
         RecipeError: the time does not allow one epoch of what was asked for.
     """
-    settings = settings_of(recipe)
+    settings = settings_of(recipe, target.unlabelled)
     if layer == source.layers[-1].name:
         layer = "last"
     train_set, learn = target.split("train"), target.learning
@@ -103,7 +103,9 @@ def decide(
     times = None
     if stepwise or (until is not None and "scratch" in recipe.baselines):
         how = parse_strategy(stepwise[0].strategy if stepwise else "finetune")
-        options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
+        options = resolve(
+            settings.optimisation, recipe.repeats * len(train_set), settings.feeding.batch_size, pretrained=pretrained
+        )
         times = measure_times(
             source, how, Classification(target.classes), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
             precision=settings.precision,
@@ -113,7 +115,9 @@ def decide(
         if times is None or c not in stepwise:
             return 0.0
         n_fold = max(1, int(0.8 * n))
-        epochs = resolve(settings.optimisation, n_fold, settings.feeding.batch_size, pretrained=pretrained).epochs
+        epochs = resolve(
+            settings.optimisation, recipe.repeats * n_fold, settings.feeding.batch_size, pretrained=pretrained
+        ).epochs
         return times.training(epochs, n_fold) + times.evaluate * 0.2 * n
 
     choice, chosen = None, candidates[0]
@@ -167,15 +171,18 @@ def _tune(
     times: StepTimes | None, device: torch.device, progress: Progress, notes: list[str],
 ) -> tuple[LrRange | None, MemoryFit | None, Candidate]:  # fmt: skip
     """What fits in memory; and a learning rate from a range test, taken where it does not lose against the default."""
-    settings, strategy, task = settings_of(recipe), parse_strategy(chosen.strategy), Classification(target.classes)
+    settings, strategy = settings_of(recipe, target.unlabelled), parse_strategy(chosen.strategy)
+    task = Classification(target.classes)
     train_set = target.split("train")
     pretrained = source.pretrained
-    options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
+    options = resolve(
+        settings.optimisation, recipe.repeats * len(train_set), settings.feeding.batch_size, pretrained=pretrained
+    )
     course = set_up(
         source, copy.deepcopy(source.backbone), strategy, task, train_set, settings.feeding, pretrained=pretrained, device=device, seed=recipe.seed,
     )  # fmt: skip
     memory = fit_memory(
-        course.objective, options, lambda n: worst_batch(n, source.preprocessing, task, settings.feeding), course.size, device=device,
+        course.objective, options, lambda n: worst_batch(n, source.preprocessing, task, settings.feeding, course.stream), course.size, device=device,
         precision=settings.precision,
     )  # fmt: skip
     n = len(target.learning)
@@ -220,7 +227,9 @@ def _fit_time(
     trainings = (int(moving) * (soup.n if soup else 1) + ("scratch" in baselines)) * recipe.seeds
     if times is None or not trainings:
         return values, baselines, 0.0
-    wanted = resolve(settings.optimisation, n, settings.feeding.batch_size, pretrained=pretrained).epochs
+    wanted = resolve(
+        settings.optimisation, recipe.repeats * n, settings.feeding.batch_size, pretrained=pretrained
+    ).epochs
     if left == float("inf"):
         return values, baselines, trainings * times.training(wanted, n, n_valid)
     epochs = min(wanted, times.epochs_within(left / trainings, n, n_valid))

@@ -30,7 +30,7 @@ from headstart.training.transfer import resolve, stage_table
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
-from headstart.verbs.settings import settings_of
+from headstart.verbs.settings import check_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def plan(
         raise RecipeError(sentence("arrays in memory cannot be named in a file", fix="plan(...) without out"))
     check_words(asked)
     budget = read_budget(asked.budget)
+    check_recipe(asked)
     device = pick_device(asked.device)
     target = prepare(
         asked.data, path_col=asked.path_col, label_col=asked.label_col, split_col=asked.split_col, group=asked.group,
         test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
-        on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
+        unlabelled=asked.unlabelled, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
     )  # fmt: skip
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
@@ -143,7 +144,7 @@ def find_source(
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, Classification(target.classes),
-            pretrained=source.pretrained, has=facts(source, settings_of(recipe).feeding),
+            pretrained=source.pretrained, has=facts(source, settings_of(recipe, target.unlabelled).feeding),
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip
     open_ = recipe.layer == "auto" or (recipe.strategy == "auto" and recipe.layer == "last" and not recipe.stepwise_set)
@@ -223,7 +224,7 @@ def _steps(
 def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -> Optimisation:
     settings = settings_of(recipe)
     return resolve(
-        {**settings.optimisation, **found.optimisation}, len(target.split("train")), settings.feeding.batch_size,
+        {**settings.optimisation, **found.optimisation}, recipe.repeats * len(target.split("train")), settings.feeding.batch_size,
         pretrained=source.pretrained,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from headstart.data.dataset import ImageDataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
+from headstart.data.unlabelled import read_unlabelled
 from headstart.folder import cache_root
 from headstart.progress import Progress
 
@@ -26,10 +27,12 @@ class Prepared:
     Attributes:
         dataset: scanned and split.
         info: what `inspect` says of it, for ``data.json`` and the report.
+        unlabelled: images of the target without labels, none of them a test or validation image; or ``None``.
     """
 
     dataset: ImageDataset
     info: dict[str, Any]
+    unlabelled: ImageDataset | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,6 +57,7 @@ def prepare(
     test_fraction: float = 0.2,
     valid_fraction: float | None = None,
     labels_per_class: int | None = None,
+    unlabelled: str | None = None,
     on_bad: str = "skip",
     seed: int = 0,
     workers: int | None = None,
@@ -66,6 +70,7 @@ def prepare(
         valid_fraction: share of the training images for validation; ``None``: 0.2 where that leaves the classes 20
             training images or more on average, else none at all (few labels teach more than they judge).
         labels_per_class: keep this many training images a class.
+        unlabelled: see :func:`headstart.data.unlabelled.read_unlabelled`.
         on_bad: ``"skip"`` counts and names files that cannot be decoded, ``"fail"`` stops.
 
     Raises:
@@ -87,4 +92,12 @@ def prepare(
     info = inspect_dataset(chosen, scanned)
     for note in [*chosen.notes, *info.get("warnings", [])]:
         progress.say(note)
-    return Prepared(chosen, info)
+    if unlabelled is None:
+        return Prepared(chosen, info)
+    more = read_unlabelled(
+        unlabelled, chosen, path_col=path_col, cache_dir=cache_root(), on_bad=on_bad, workers=workers, progress=progress
+    )
+    for note in more.notes:
+        progress.say(note)
+    info = {**info, "notes": [*info["notes"], *more.notes], "unlabelled": more.info}
+    return Prepared(chosen, info, more.dataset)

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+from headstart.data.augment import augmentation
+from headstart.data.dataset import ImageDataset
+from headstart.errors import RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
+from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.handshake import unlabelled_used
+from headstart.tasks.classification import effective_beta
+from headstart.tasks.losses import parse_loss
 from headstart.training.finetune import Feeding
 from headstart.training.transfer import Settings
 
 
-def settings_of(recipe: Recipe) -> Settings:
-    """The recipe's training fields, sorted by who reads them."""
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse, before any work, what no data could make right.
+
+    Raises:
+        RecipeError: a strategy or an option that cannot be read.
+        HandshakeError: unlabelled images that nothing would learn from.
+    """
+    strategy = None if recipe.strategy == "auto" else parse_strategy(recipe.strategy)
+    settings_of(recipe)
+    if recipe.unlabelled is not None:
+        unlabelled_used(strategy)
+
+
+def settings_of(recipe: Recipe, unlabelled: ImageDataset | None = None) -> Settings:
+    """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names.
+
+    Raises:
+        RecipeError: a loss, an imbalance or a number of repeats that cannot be read or would do nothing.
+    """
+    effective_beta(recipe.imbalance)
+    size = AUTO_BATCH if recipe.batch_size == "auto" else recipe.batch_size
+    if recipe.repeats > size:
+        raise RecipeError(
+            sentence("a batch cannot hold one image so often", where="repeats", got=recipe.repeats,
+                     allowed=f"1 to the batch size, {size}")
+        )  # fmt: skip
+    if recipe.repeats > 1 and augmentation(recipe.augment) is None:
+        raise RecipeError(
+            sentence("repeats shows each image in several augmented forms, but nothing is augmented", where="repeats",
+                     got=recipe.repeats, fix="--augment light, or leave out --repeats")
+        )  # fmt: skip
     return Settings(
         feeding=Feeding(
-            batch_size=AUTO_BATCH if recipe.batch_size == "auto" else recipe.batch_size,
+            batch_size=size,
             fit_memory=recipe.batch_size == "auto",
             augment=recipe.augment,
             mixup=recipe.mixup,
@@ -19,6 +55,8 @@ def settings_of(recipe: Recipe) -> Settings:
             balanced=recipe.imbalance == "sampler",
             workers=recipe.workers,
             dropout=recipe.dropout,
+            repeats=recipe.repeats,
+            unlabelled=unlabelled,
         ),
         optimisation={
             "epochs": recipe.epochs,
@@ -35,5 +73,6 @@ def settings_of(recipe: Recipe) -> Settings:
         },
         label_smoothing=recipe.label_smoothing,
         imbalance=recipe.imbalance,
+        loss=parse_loss(recipe.loss),
         precision=recipe.precision,
     )

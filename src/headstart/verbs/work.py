@@ -38,7 +38,7 @@ from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.save import save, verify
-from headstart.verbs.settings import settings_of
+from headstart.verbs.settings import check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
 
 
@@ -48,23 +48,22 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     budget = read_budget(plan.budget)
     until = time.perf_counter() + budget if budget else None
     device = pick_device(plan.device)
-    if plan.strategy != "auto":
-        parse_strategy(plan.strategy)  # a name that is not known is said before any work
     check_words(plan)
+    check_recipe(plan)
     with clock("data"):
         target = prepare(
             plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
             test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
-            on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, progress=progress,
+            unlabelled=plan.unlabelled, on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, progress=progress,
         )  # fmt: skip
-    _same_data(work, target.dataset.digest)
+    _same_data(work, target)
     write_json(work / "data.json", target.info)
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
     progress.say(f"source {source.name}: {source.report.line()}")
     pretrained = source.pretrained
-    settings = settings_of(plan)
+    settings = settings_of(plan, target.unlabelled)
     if plan.strategy == "auto" or until is not None:
         with clock("choosing"):
             decided = kept(work / "plan.json")
@@ -165,7 +164,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         {
             "task": "classification", "metric": plan.metric, **result, "source": old, **judged,
             "seeds": _over_seeds(scores, plan),
-            "n": {split: len(target.split(split)) for split in ("train", "valid", "test")},
+            "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
+            | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
             "strategy": {
                 "name": plan.strategy, "description": strategy.describe(), "trainable": move,
                 "total": source.parameters + sum(t.numel() for t in moved.head), "stages": table,
@@ -186,11 +186,17 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     write_report(work, lang=plan.lang)
 
 
-def _same_data(work: Path, digest: str) -> None:
-    """A resumed or extended run goes on only with the data it began with."""
+def _same_data(work: Path, target: Prepared) -> None:
+    """A resumed or extended run goes on only with the data it began with, the unlabelled ones included."""
     state = read_json(work / "origin.json")
-    known = state.get("data_digest") or (Run(state["extends"]).metrics["data_digest"] if state.get("extends") else None)
-    if known not in (None, digest):
+    digest = target.dataset.digest
+    unlabelled = target.unlabelled.digest if target.unlabelled is not None else None
+    known, beside = state.get("data_digest"), state.get("unlabelled_digest", unlabelled)
+    if known is None and state.get("extends"):
+        earlier = Run(state["extends"])
+        known = earlier.metrics["data_digest"]
+        beside = read_json(earlier.path / "data.json").get("unlabelled", {}).get("digest")
+    if known not in (None, digest) or beside != unlabelled:
         raise RecipeError(
             sentence(
                 "the data are not those that this run began with",
@@ -198,7 +204,7 @@ def _same_data(work: Path, digest: str) -> None:
                 fix="--force to start again, or --continue-from RUN for new data",
             )
         )
-    write_json(work / "origin.json", {**state, "data_digest": digest})
+    write_json(work / "origin.json", {**state, "data_digest": digest, "unlabelled_digest": unlabelled})
 
 
 def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress: Progress) -> tuple[Source, str]:

@@ -14,7 +14,10 @@ from headstart.strategies.terms.ewc import EWC
 from headstart.strategies.terms.l2sp import L2SP
 from headstart.strategies.terms.lwf import LwF
 from headstart.strategies.terms.stochnorm import StochNorm
+from headstart.strategies.terms.early_learning import EarlyLearning
+from headstart.strategies.terms.small_loss import SmallLoss
 from headstart.strategies.terms.term import Term
+from headstart.strategies.terms.unlabelled import FixMatch, PseudoLabel
 from headstart.tables import Table
 
 TERMS: Table[Part[Term]] = Table(
@@ -54,6 +57,22 @@ TERMS: Table[Part[Term]] = Table(
         "contrastive": Part(
             Contrastive, {"weight": 0.1, "temperature": 0.1},
             "features of one class together, of others apart (Khosla et al. 2020)",
+        ),
+        "elr": Part(
+            EarlyLearning, {"weight": 3.0, "beta": 0.7},
+            "against wrong labels: held to what the model said of each image before it learned the labels by heart (Liu et al. 2020)",
+        ),
+        "smallloss": Part(
+            SmallLoss, {"rate": 0.2, "warmup": 0.3},
+            "against wrong labels: the rate of images with the largest losses is left out of each batch (Han et al. 2018)",
+        ),
+        "fixmatch": Part(
+            FixMatch, {"weight": 1.0, "threshold": 0.95, "ratio": 1.0},
+            "unlabelled images: a confident label from a weak view is asked of a strong one (Sohn et al. 2020)",
+        ),
+        "pseudo": Part(
+            PseudoLabel, {"weight": 1.0, "threshold": 0.95, "ratio": 1.0, "warmup": 0.5},
+            "unlabelled images: a confident prediction is taken for the label (Lee 2013)",
         ),
     },
     RecipeError,
