@@ -104,6 +104,28 @@ def test_halving_gives_up_a_hopeless_trial_after_one_ninth_of_its_epochs(tmp_pat
     assert b.best().number == 0
 
 
+def test_trials_are_compared_within_their_strategy_alone(tmp_path):
+    space = Space({"lpft": {"x": Range(0.0, 1.0)}, "finetune": {"x": Range(0.0, 1.0)}})
+    for pruner in ("halving", "median"):
+        b = book(tmp_path, pruner, space=space, total=8, pruner=pruner, rungs=9)
+        b.begin([{"strategy": name, "x": x / 10} for x in range(4) for name in ("lpft", "finetune")])
+        epochs: dict[str, list[int]] = {"lpft": [], "finetune": []}
+        while (trial := b.ask()) is not None:
+            params = space.suggest(trial)
+            value = {"lpft": 0.9, "finetune": 0.5}[params["strategy"]] + params[
+                "x"
+            ] / 10  # better and better, one always ahead
+            for epoch in range(1, 10):
+                trial.report(value, step=epoch)
+                if epoch < 9 and trial.should_prune():
+                    break
+            epochs[params["strategy"]].append(epoch)
+            b.study.tell(trial, value)
+        assert epochs == {"lpft": [9] * 4, "finetune": [9] * 4}
+    with pytest.raises(RecipeError, match="hyperband would compare early scores of different strategies"):
+        book(tmp_path, "h", space=space, pruner="hyperband")
+
+
 def test_median_compares_with_three_whole_trials(tmp_path):
     b = book(tmp_path, total=5, pruner="median", rungs=10)
     epochs = []
@@ -116,6 +138,15 @@ def test_median_compares_with_three_whole_trials(tmp_path):
         epochs.append(epoch)
         b.study.tell(trial, value)
     assert epochs == [10, 10, 10, 2, 10]
+
+
+def test_the_last_trial_is_taken_once_where_two_workers_see_it_open(tmp_path):
+    b = book(tmp_path, total=1)
+    run(b)
+    now, stale = b.trials, [[]]
+    b.trials = lambda: stale.pop() if stale else now()  # as it stood before the other worker took it
+    assert b.ask() is None
+    assert len(b.study.trials) == 2 and len(b.finished()) == len(outcome.rows(b)) == 1 and b.done
 
 
 def test_a_trial_that_kills_its_worker_again_and_again_is_given_up(tmp_path):

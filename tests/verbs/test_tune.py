@@ -292,6 +292,7 @@ def test_a_recipe_holds_the_space_and_arrays_need_no_file(tmp_path, tiny_source)
         ({"space": "layer=a|b", "strategy": None, "epochs": 2}, HandshakeError, "no strategy of the space reads"),
         ({"sampler": "tpx"}, RecipeError, "unknown sampler: got 'tpx'.*--sampler tpe"),
         ({"pruner": "halve"}, RecipeError, "unknown pruner: got 'halve'.*--pruner halving"),
+        ({"pruner": "hyperband", "strategy": None}, RecipeError, "hyperband would compare"),
         ({"trials": 0}, RecipeError, "bad value of trials: got 0; allowed: a whole number from 1 on"),
         ({"folds": 6}, RecipeError, "bad value of folds: got 6; allowed: a whole number from 1 to 5"),
         ({"join": True}, RecipeError, "--join needs the storage"),

@@ -198,6 +198,7 @@ def _question(
     """What the workers are told; of a search that goes on, what they were told before."""
     from headstart.sources import load_source
     from headstart.training.device import pick_device
+    from headstart.training.search.book import make_pruner
     from headstart.verbs.plan import find_source
     from headstart.verbs.tune_space import declared_space, make_space
     from headstart.verbs.tune_trials import Question
@@ -227,6 +228,7 @@ def _question(
     else:
         source = load_source(first, arch=plan.arch, image_size=plan.image_size)
     found = make_space(plan, source, target.split("train"), declared)
+    make_pruner(str(own.get("pruner", "halving")), found.rungs, conditional=len(found.space.branches) > 1)
     size, asked = found.space.size, own.get("trials")
     sampler = str(own.get("sampler", "tpe"))
     total = int(asked or TRIALS)

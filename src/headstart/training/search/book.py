@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.errors import RecipeError, near, sentence
-from headstart.training.search.space import Space
+from headstart.training.search.space import STRATEGY, Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -154,19 +154,56 @@ def make_sampler(name: str, seed: int, total: int, place: Callable[[int], int], 
     return Placed()
 
 
-def make_pruner(name: str, rungs: int) -> BasePruner:
+def make_pruner(name: str, rungs: int, *, conditional: bool = False) -> BasePruner:
     """``halving``: asynchronous successive halving (Li et al. 2020) from a ninth of the training on, a third of the trials goes on;
     ``median``: below the median of the earlier trials at the same point (Golovin et al. 2017), after a fifth of the training and
-    three whole trials; ``hyperband``: halving with several beginnings (Li et al. 2018); ``none``."""
+    three whole trials; ``hyperband``: halving with several beginnings (Li et al. 2018); ``none``.
+
+    Args:
+        rungs: points of a training.
+        conditional: strategies are searched; then a trial is compared with those of its own strategy alone: fine-tuning needs its whole
+            schedule to show what it can, and a head that was solved first is ahead of it early on.
+
+    Raises:
+        RecipeError: hyperband for several strategies.
+    """
     optuna = need_optuna()
     first = max(1, round(rungs / REDUCTION**2))
+    if name == "hyperband" and conditional:
+        raise RecipeError(
+            sentence(
+                "hyperband would compare early scores of different strategies",
+                fix="--pruner halving, or one --strategy",
+            )
+        )
+    kinds = optuna.pruners
     if name == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION)
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=max(1, rungs // 5))
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=first, max_resource=rungs, reduction_factor=REDUCTION)
-    return optuna.pruners.NopPruner()
+        found = kinds.SuccessiveHalvingPruner(min_resource=first, reduction_factor=REDUCTION)
+    elif name == "median":
+        found = kinds.MedianPruner(n_startup_trials=3, n_warmup_steps=max(1, rungs // 5))
+    elif name == "hyperband":
+        found = kinds.HyperbandPruner(min_resource=first, max_resource=rungs, reduction_factor=REDUCTION)
+    else:
+        found = kinds.NopPruner()
+
+    class Among(kinds.BasePruner):  # type: ignore[name-defined, misc]
+        def prune(self, study: Any, trial: Any) -> bool:
+            return found.prune(_OneStrategy(study, trial.params[STRATEGY]), trial)
+
+    return Among() if conditional else found
+
+
+class _OneStrategy:
+    """A study with the trials of one strategy alone; everything else is the study's."""
+
+    def __init__(self, study: Any, text: str) -> None:
+        self._study, self._text = study, text
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return [t for t in self._study.get_trials(*args, **kwargs) if t.params.get(STRATEGY) == self._text]
 
 
 def takes_place(trial: FrozenTrial) -> bool:
@@ -222,7 +259,8 @@ class Book:
         self.storage, self.space, self.total, self.rungs = storage, space, total, rungs
         self.states = optuna.trial.TrialState
         self.study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=make_pruner(pruner, rungs),
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True,
+            pruner=make_pruner(pruner, rungs, conditional=len(space.branches) > 1),
             sampler=make_sampler(sampler, seed, total, self.place, conditional=len(space.branches) > 1),
         )  # fmt: skip
         known = self.study.user_attrs.get("question")
