@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -69,7 +69,7 @@ class Decoder:
         return image
 
     def vary(
-        self, images: list[torch.Tensor], augmentation: Augmentation | None, draws: list[tuple[int, ...]]
+        self, images: list[torch.Tensor], augmentation: Augmentation | None, draws: Sequence[tuple[int, ...]]
     ) -> torch.Tensor:
         """Whole uint8 images -> one varied view of each, uint8 (B, 3, S, S).
 
@@ -152,7 +152,8 @@ def batches(
     decoder = Decoder(dataset, preprocessing, workers, cache)
     data = _Batches(decoder, augmentation, shuffle_seed or 0)
     size = max(1, batch_size // repeats) * repeats
-    sampler = BatchSampler(list(zip(order.tolist(), times(order).tolist(), strict=True)), size, drop_last)
+    places: list[Any] = list(zip(order.tolist(), times(order).tolist(), strict=True))
+    sampler = BatchSampler(places, size, drop_last)
     try:
         yield from DataLoader(data, batch_sampler=sampler, collate_fn=_same, generator=torch.Generator())
     finally:

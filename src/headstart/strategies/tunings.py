@@ -49,12 +49,12 @@ TUNINGS: Table[Part[Strategy]] = Table(
         ),
         "head": Part(_by_steps(Frozen), {}, "frozen source, head trained by gradient steps with augmentation"),
         "last": Part(
-            _by_steps(LastN), {"n": 1} | DEPTH,
+            _by_steps(LastN), {"n": 1, **DEPTH},
             "the last n layers of the source and the head are trained; the rest stays frozen",
         ),
         "finetune": Part(_by_steps(Full), DEPTH, "every parameter is trained, starting from the source"),
         "gradual": Part(
-            _by_steps(Gradual), {"until": 0.5} | DEPTH,
+            _by_steps(Gradual), {"until": 0.5, **DEPTH},
             "the head first, then one layer after the other from the output to the input (ULMFiT, Howard and Ruder 2018)",
         ),
         "lora": Part(

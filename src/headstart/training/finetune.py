@@ -24,8 +24,8 @@ from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
-from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
 from headstart.strategies.terms.unlabelled import unlabelled_stream
+from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
 from headstart.tasks.classification import Classification, sampler_weights
 from headstart.tasks.task import Model
 from headstart.training.fit_memory import fit_memory
@@ -256,7 +256,7 @@ def set_up(
             train_set, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
         ),
         device, seed, source.head if pretrained else None, source.classes, len(train_set),
-        source.preprocessing.size,
+        size=source.preprocessing.size,
     )  # fmt: skip
     start.model.to(device)
     objective = bind(strategy, stages, start)

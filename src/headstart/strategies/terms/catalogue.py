@@ -10,12 +10,12 @@ from headstart.strategies.terms.contrastive import Contrastive
 from headstart.strategies.terms.cotuning import CoTuning
 from headstart.strategies.terms.delta import DELTA
 from headstart.strategies.terms.distill import Distill
+from headstart.strategies.terms.early_learning import EarlyLearning
 from headstart.strategies.terms.ewc import EWC
 from headstart.strategies.terms.l2sp import L2SP
 from headstart.strategies.terms.lwf import LwF
-from headstart.strategies.terms.stochnorm import StochNorm
-from headstart.strategies.terms.early_learning import EarlyLearning
 from headstart.strategies.terms.small_loss import SmallLoss
+from headstart.strategies.terms.stochnorm import StochNorm
 from headstart.strategies.terms.term import Term
 from headstart.strategies.terms.unlabelled import FixMatch, PseudoLabel
 from headstart.tables import Table

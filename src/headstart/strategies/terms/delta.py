@@ -132,7 +132,7 @@ def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor |
     features = [start.frozen(batch.images).float() for batch in batches]
     targets = [batch.targets for batch in batches if batch.targets is not None]
     head = _solved_head(start, torch.cat(features), torch.cat(targets))
-    task, found = start.task, {}
+    task, found = start.task, dict[str, torch.Tensor | None]()
     for name in names:
         rise, mass = torch.zeros(0), sum(task.mass(y) for y in targets)
         for batch, y, f in zip(batches, targets, features, strict=True):

@@ -44,13 +44,13 @@ class StochNorm(Term):
     def rewire(self, backbone: nn.Module) -> None:
         for module in backbone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
-                module.__class__ = _stochastic(type(module))
-                module.p = self.p
+                module.__class__ = _stochastic(type(module))  # type: ignore[assignment]
+                module.p = self.p  # type: ignore[assignment]
 
     def restore(self, backbone: nn.Module) -> None:
         for module in backbone.modules():
             if isinstance(module, _Stochastic):
-                module.__class__ = module.plain
+                module.__class__ = module.plain  # type: ignore[assignment]
                 del module.p
 
     def bind(self, start: Start) -> None:

@@ -68,7 +68,8 @@ def targets(backbone: nn.Module, layers: Sequence[Layer], size: int, *, grouped:
     """
     inside = tuple(name for layer in layers for name in layer.modules)
     called = reached(backbone, size)
-    good, left = [], []
+    good: list[str] = []
+    left: list[str] = []
     for name, module in backbone.named_modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)) and any(name == i or name.startswith(f"{i}.") for i in inside):
             fits = name in called and (grouped or not isinstance(module, nn.Conv2d) or module.groups == 1)
@@ -134,7 +135,7 @@ def merge(backbone: nn.Module) -> None:
     found = [(name, module) for name, module in backbone.named_modules() if isinstance(module, BaseTunerLayer)]
     for name, module in found:
         if hasattr(module, "lora_A"):
-            _in_order(module)
+            _in_order(module)  # type: ignore[arg-type]
         module.merge()
         parent, _, last = name.rpartition(".")
         setattr(backbone.get_submodule(parent) if parent else backbone, last, module.get_base_layer())

@@ -84,7 +84,8 @@ class LoRA(Tuning):
         inject(
             backbone,
             LoraConfig(
-                r=rank, lora_alpha=scale * rank, target_modules=exactly(names), use_dora=self.dora,
+                r=rank, lora_alpha=scale * rank,  # type: ignore[arg-type]
+                target_modules=exactly(names), use_dora=self.dora,
                 rank_pattern={f"^{exactly([name])}": r for name, r in small.items()},
                 alpha_pattern={f"^{exactly([name])}": scale * r for name, r in small.items()},
             ),
