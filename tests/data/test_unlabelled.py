@@ -14,7 +14,7 @@ from headstart.data.loader import DecodedCache
 from headstart.data.preprocessing import Preprocessing
 from headstart.data.scan import scan
 from headstart.data.unlabelled import read_unlabelled
-from headstart.data.unlabelled_views import Views
+from headstart.data.view_pairs import Views
 from headstart.errors import DataError
 
 PREP = Preprocessing(size=24)

@@ -17,7 +17,7 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
-from headstart.data.unlabelled_views import Views
+from headstart.data.view_pairs import Views
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
