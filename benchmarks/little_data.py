@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--source", default="bundled/objects")
     parser.add_argument("--arm", action="append", help="a strategy; default: those of the study")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -103,7 +104,7 @@ def main() -> None:
     epochs = given.epochs or EPOCHS[given.study]
     arms = given.arm or ARMS[given.study]
     found: dict[str, list[float]] = {arm: [] for arm in arms}
-    for seed in range(given.seeds):
+    for seed in range(given.seed, given.seed + given.seeds):
         target = prepare(
             str(given.data / TARGETS[given.target]), valid_fraction=0.0, test_fraction=0.5, labels_per_class=PER_CLASS, seed=seed, progress=SILENT
         )  # fmt: skip
@@ -116,7 +117,7 @@ def main() -> None:
                 if isinstance(v, float) and k not in ("lr", "seconds", "images_per_second")
             }
             print(f"seed {seed}  {arm:28s} {accuracy:.3f}  {seconds:5.1f} s  {parts}", flush=True)
-    print(f"\n{given.study}, {given.target}, {given.source}, {epochs} epochs, {given.seeds} seeds")
+    print(f"\n{given.study}, {given.target}, {given.source}, {epochs} epochs, {given.seeds} seeds from {given.seed}")
     for arm, values in found.items():
         print(f"{arm:28s} {np.mean(values):.3f}  {' '.join(f'{v:.3f}' for v in values)}")
 
