@@ -55,7 +55,7 @@ def starting() -> Start:
         return [Batch(IMAGES[i], LABELS[i], i) for i in torch.arange(24).split(10)]
 
     return Start(
-        Model(net.eval(), TASK.head(8)), LAYERS, TASK, once, torch.device("cpu"), 0, head, tuple("vwxyz"), 24,
+        Model(net, TASK.head(8)), LAYERS, TASK, once, torch.device("cpu"), 0, head, tuple("vwxyz"), 24,
     )  # fmt: skip
 
 
@@ -263,10 +263,11 @@ def test_arguments_out_of_range_are_refused(text, words):
 def test_ewc_is_the_fisher_of_the_source_model_times_the_way_gone():
     bound = objective("ewc(weight=0.7, head_weight=0, normalize=false)")
     start, penalty = bound.start, bound.penalties["ewc"]
+    assert all(module.training for module in start.model.modules()), "the model was not left in its mode"
     assert penalty(seen(bound)).item() == 0
     # the same labels, on a network of its own
     W, b = start.source_head
-    net = starting().model.backbone
+    net = starting().model.backbone.eval()
 
     def logp(x):
         return torch.log_softmax(net(x) @ W.T + b, 1)
