@@ -2,6 +2,7 @@
 
 import copy
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,14 @@ def seen(bound, batch=None) -> Seen:
     """One forward pass in train mode."""
     bound.begin(0.0)
     batch = batch or Batch(IMAGES[:12], LABELS[:12], torch.arange(12))
-    features = bound.model.backbone(batch.images)
+    return watched(bound, batch)
+
+
+def watched(bound, batch) -> Seen:
+    with ExitStack() as watching:
+        for penalty in bound.penalties.values():
+            watching.enter_context(penalty.watching(bound.model))
+        features = bound.model.backbone(batch.images)
     return Seen(bound.model, batch, features, bound.model.head(features), 0.0, bound.start)
 
 
@@ -318,8 +326,7 @@ def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewher
     batch = Batch(IMAGES[:5], LABELS[:5], torch.arange(5))
 
     def value():
-        features = bound.model.backbone(batch.images)
-        return bound.penalties["delta"](Seen(bound.model, batch, features, features, 0.0, bound.start)).item()
+        return bound.penalties["delta"](watched(bound, batch)).item()
 
     assert value() == 0
     with torch.no_grad():
@@ -328,6 +335,16 @@ def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewher
         old, new = bound.start.frozen[:5](batch.images), bound.model.backbone[:5](batch.images)
     assert moved.shape == (5, 8)
     assert value() == pytest.approx(2 * (new - old).square().mean().item(), rel=1e-4)
+
+
+def test_delta_reads_the_pass_of_the_labelled_images_whatever_else_passes():
+    bound = objective("delta(attention=equal)")
+    with torch.no_grad():
+        bound.model.backbone[3].weight.add_(0.1)
+    alone = bound.penalties["delta"](seen(bound)).item()
+    both = seen(bound)
+    bound.model(IMAGES[12:])  # another term's views
+    assert bound.penalties["delta"](both).item() == pytest.approx(alone)
 
 
 def test_delta_refuses_stages_that_are_not_there():
