@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.delta import as_channels, attended_distance, channel_attention, channels_last
 from headstart.functional.l2sp import squared_distance
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 from headstart.tasks.task import Model
@@ -58,9 +58,9 @@ class DELTA(Term):
     needs = frozenset({"trainable_backbone", "pretrained_backbone"})
 
     def __post_init__(self) -> None:
-        require(self.attention in ("rise", "equal"), self.name, "attention", self.attention, ["rise", "equal"])
+        check_argument(self.name, "attention", self.attention, self.attention in ("rise", "equal"), "rise, equal")
         for key, value in (("stages", self.stages), ("images", self.images)):
-            require(value >= 1 and value == int(value), self.name, key, value, "a whole number from 1 on")
+            check_argument(self.name, key, value, value >= 1 and value == int(value), "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
         return _Maps(self, start)

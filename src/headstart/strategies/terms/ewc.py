@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.fisher import fisher_diagonal, weighted_squared_distance
 from headstart.functional.l2sp import squared_distance
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -50,7 +50,7 @@ class EWC(Term):
 
     def __post_init__(self) -> None:
         good = self.images >= 1 and self.images == int(self.images)
-        require(good, self.name, "images", self.images, "a whole number from 1 on")
+        check_argument(self.name, "images", self.images, good, "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
         return _Weighed(self, start)
