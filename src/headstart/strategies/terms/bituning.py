@@ -24,7 +24,7 @@ class BiTuning(Term):
 
     Two things differ from the paper, for small batches and small data: the keys are the images of the batch and, without
     gradient, the features of the last ``queue`` images as they were when they came by, not those of a second, slowly
-    moving encoder (half the memory and two thirds of the time); and the classifier's rows are not scaled to length one,
+    moving encoder (another copy of the network and another pass through it); and the classifier's rows are not scaled to length one,
     since a head here starts at zero. The queue starts empty and belongs to the checkpoint; with
     several processes each has its own.
 

@@ -26,8 +26,8 @@ class EWC(Term):
     label of the target plays a part, so that this is not the empirical Fisher.
 
     F is divided by its mean over all moving parameters, so that ``weight`` has the scale of ``l2sp``'s, whatever the
-    network: with F equal everywhere both are the same. ``normalize=false`` keeps F as it is (usually some 1e-6 to 1e-3:
-    weights of hundreds are usual then). One backward pass an image, before the first step.
+    network: with F equal everywhere both are the same. ``normalize=false`` keeps F as it is. One
+    backward pass an image, before the first step.
 
     Args:
         weight: > 0, default 0.05 (``lambda / 2`` of the paper).
