@@ -159,9 +159,9 @@ def test_a_live_line_is_shorter_than_the_terminal_and_shows_the_numbers(monkeypa
     assert "5/10 steps" in line
     monkeypatch.setenv("COLUMNS", "200")
     bar.spoke = -1.0
-    bar.advance(1, loss=0.125, lr=1e-3, unknown=3, valid_accuracy="none")
+    bar.advance(1, loss=0.125, lr=1e-3, unknown=3, valid_accuracy="none", terms={"l2sp": 0.5})
     line = screen.text.split("\033[K")[-1]
-    for words in ("6/10 steps", "left", "loss 0.125", "lr 0.001", "█" * 12 + "·" * 8):
+    for words in ("6/10 steps", "left", "loss 0.125", "lr 0.001", "l2sp 0.5", "█" * 12 + "·" * 8):
         assert words in line
     assert "unknown" not in line
 

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from headstart.functional.fisher import fisher_diagonal
 from headstart.progress import SILENT
 from headstart.sources.source import Layer
 from headstart.strategies.grammar import parse_strategy
-from headstart.strategies.handshake import handshake
+from headstart.strategies.handshake import WORDS, handshake
 from headstart.strategies.terms.catalogue import TERMS
 from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Seen, Start
@@ -29,7 +30,15 @@ LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3", "4"))]
 TASK = Classification(("a", "b", "c"))
 NAMES = list(TERMS)
 IN_THE_LOSS = [name for name in NAMES if name != "stochnorm"]
-FACTS = ("source_head", "hard_labels")
+TO_THE_SOURCE = ["l2sp", "ewc", "delta", "bss", "cotuning", "bituning", "stochnorm", "lwf", "distill", "contrastive"]
+WEIGHED = [name for name in TO_THE_SOURCE if name != "stochnorm"]
+SAID = {
+    "fixmatch": "fixmatch(threshold=0)",
+    "pseudo": "pseudo(threshold=0, warmup=0)",
+    "smallloss": "smallloss(warmup=0)",
+}
+"""How a term is written where it would wait for a longer training to act."""
+FACTS = set(WORDS) - {"trainable_backbone", "frozen_backbone", "pretrained_backbone"}
 
 
 def problem() -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,8 +64,16 @@ def starting() -> Start:
         return [Batch(IMAGES[i], LABELS[i], i) for i in torch.arange(24).split(10)]
 
     return Start(
-        Model(net.eval(), TASK.head(8)), LAYERS, TASK, once, torch.device("cpu"), 0, head, tuple("vwxyz"), 24,
+        Model(net, TASK.head(8)), LAYERS, TASK, once, torch.device("cpu"), 0, head, tuple("vwxyz"), 24,
     )  # fmt: skip
+
+
+def written(*names: str) -> str:
+    return "+".join(SAID.get(name, name) for name in names)
+
+
+def some(rows: torch.Tensor) -> Batch:
+    return Batch(IMAGES[rows], LABELS[rows], rows, IMAGES[rows] + 0.1, IMAGES[rows] * 0.9)
 
 
 def objective(text: str):
@@ -70,7 +87,7 @@ def run(text, folder=None, stop_after=None, epochs=2):
 
     def batches(epoch):
         order = torch.randperm(24, generator=torch.Generator().manual_seed(epoch))
-        return [Batch(IMAGES[i], LABELS[i], i) for i in order.split(12)]
+        return [some(i) for i in order.split(12)]
 
     def stop(row):
         if row["epoch"] == stop_after:
@@ -99,7 +116,14 @@ def seen(bound, batch=None) -> Seen:
     """One forward pass in train mode."""
     bound.begin(0.0)
     batch = batch or Batch(IMAGES[:12], LABELS[:12], torch.arange(12))
-    features = bound.model.backbone(batch.images)
+    return watched(bound, batch)
+
+
+def watched(bound, batch) -> Seen:
+    with ExitStack() as watching:
+        for penalty in bound.penalties.values():
+            watching.enter_context(penalty.watching(bound.model))
+        features = bound.model.backbone(batch.images)
     return Seen(bound.model, batch, features, bound.model.head(features), 0.0, bound.start)
 
 
@@ -108,7 +132,7 @@ def seen(bound, batch=None) -> Seen:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_term_changes_the_trained_weights(name, plain):
-    found = run(name)
+    found = run(written(name))
     held = weights(found)
     moved = {k for k in held if k.startswith("backbone") and not torch.equal(held[k], plain[k])}
     assert "backbone.0.weight" in moved
@@ -117,12 +141,12 @@ def test_each_term_changes_the_trained_weights(name, plain):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_weight_a_term_is_refused(name):
-    argument = "p" if name == "stochnorm" else "weight"
-    with pytest.raises((HandshakeError, RecipeError), match="would do nothing|out of range: got 0"):
+    argument = {"stochnorm": "p", "smallloss": "rate"}.get(name, "weight")
+    with pytest.raises((HandshakeError, RecipeError), match="would do nothing|out of range.*got 0"):
         objective(f"{name}({argument}=0)")
 
 
-@pytest.mark.parametrize("name", IN_THE_LOSS)
+@pytest.mark.parametrize("name", WEIGHED)
 def test_each_term_scales_with_its_weight(name):
     head = {"head_weight": 0} if "head_weight" in TERMS[name].arguments else {}
     values = []
@@ -137,7 +161,7 @@ def test_each_term_scales_with_its_weight(name):
     assert values[1] == pytest.approx(3 * values[0], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", IN_THE_LOSS)
+@pytest.mark.parametrize("name", WEIGHED)
 def test_the_gradient_of_each_term_is_that_of_its_value(name):
     """Along the gradient the value rises as much as the gradient says: catches one that is lost, turned or scaled."""
     bound = objective(name)
@@ -169,20 +193,20 @@ def test_the_modules_of_a_term_are_trained_along_and_kept_in_the_checkpoint(name
     assert all(not torch.equal(kept[key], value) for key, value in before.items())
 
 
-@pytest.mark.parametrize("name", ["cotuning", "bituning", "lwf", "delta", "ewc", "stochnorm"])
+@pytest.mark.parametrize("name", NAMES)
 def test_interrupted_and_resumed_equals_left_alone(name, tmp_path):
-    whole = run(name, tmp_path / "whole", epochs=3)
+    whole = run(written(name), tmp_path / "whole", epochs=3)
     with pytest.raises(KeyboardInterrupt):
-        run(name, tmp_path / "parts", stop_after=2, epochs=3)
-    again = run(name, tmp_path / "parts", epochs=3)
+        run(written(name), tmp_path / "parts", stop_after=2, epochs=3)
+    again = run(written(name), tmp_path / "parts", epochs=3)
     assert equal(weights(whole), weights(again))
 
 
 def test_all_terms_at_once_train_and_each_has_its_column():
-    found = run("+".join(["finetune", *NAMES]))
+    found = run(written("finetune", *NAMES))
     for name in IN_THE_LOSS:
         assert all(np.isfinite(row[name]) for row in found.history), name
-        assert found.history[-1][name] > 0, name
+        assert found.history[-1][name] != 0, name
     assert "stochnorm" not in found.history[0]
 
 
@@ -200,7 +224,7 @@ def test_after_training_nothing_of_a_term_is_left_on_the_model(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_of_the_objective_trains_on_its_own(name):
     """The memory probe and the range test work on copies."""
-    bound = objective(name)
+    bound = objective(written(name))
     with torch.no_grad():
         bound.model.head.weight.copy_(torch.randn(3, 8, generator=torch.Generator().manual_seed(1)))
     twin = copy.deepcopy(bound)
@@ -210,7 +234,7 @@ def test_a_copy_of_the_objective_trains_on_its_own(name):
     for each in (bound, twin):
         torch.manual_seed(0)
         each.begin(0.0)
-        sum(each.losses(Batch(IMAGES[:12], LABELS[:12], torch.arange(12)), 0.0).values()).backward()
+        sum(each.losses(some(torch.arange(12)), 0.0).values()).backward()
     a, b = bound.model.backbone[3].weight.grad, twin.model.backbone[3].weight.grad
     assert a is not None and b is not None and not torch.equal(a, b)
     assert bound.model.backbone[3].weight.grad is not twin.model.backbone[3].weight.grad
@@ -221,18 +245,18 @@ def test_a_term_that_needs_a_source_head_is_refused_without_one(name):
     needs = "source_head" in TERMS[name]().needs
     how = parse_strategy(name)
     if not needs:
-        handshake(how, LAYERS, TASK, pretrained=True, has=("hard_labels",))
+        handshake(how, LAYERS, TASK, pretrained=True, has=FACTS - {"source_head"})
         return
     with pytest.raises(HandshakeError, match=f"term '{name}' .*source task.*without one"):
-        handshake(how, LAYERS, TASK, pretrained=True, has=("hard_labels",))
+        handshake(how, LAYERS, TASK, pretrained=True, has=FACTS - {"source_head"})
 
 
 def test_which_terms_read_the_source_head_and_one_label_an_image():
-    needing = {need: {n for n in NAMES if need in TERMS[n]().needs} for need in FACTS}
+    needing = {need: {n for n in TO_THE_SOURCE if need in TERMS[n]().needs} for need in ("source_head", "hard_labels")}
     assert needing == {"source_head": {"ewc", "cotuning", "lwf"}, "hard_labels": {"bituning", "contrastive"}}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TO_THE_SOURCE)
 def test_a_frozen_backbone_refuses_every_term(name):
     with pytest.raises(HandshakeError, match="freezes all of it"):
         objective(f"head+{name}")
@@ -241,15 +265,18 @@ def test_a_frozen_backbone_refuses_every_term(name):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("bss(k=1.5)", "'k' of term 'bss' is out of range: got 1.5; allowed: a whole number from 1 on"),
-        ("distill(distance=far)", "'distance' of term 'distill' is out of range: got 'far'; allowed: cosine, squared"),
+        ("bss(k=1.5)", "'k' of 'bss' is out of range in strategy: got 1.5; allowed: a whole number from 1 on"),
+        (
+            "distill(distance=far)",
+            "'distance' of 'distill' is out of range in strategy: got 'far'; allowed: cosine, squared",
+        ),
         ("delta(attention=none)", "allowed: rise, equal"),
-        ("delta(stages=0)", "'stages' of term 'delta'"),
-        ("ewc(images=0)", "'images' of term 'ewc'"),
-        ("lwf(temperature=0)", "'temperature' of term 'lwf'"),
-        ("contrastive(temperature=0)", "'temperature' of term 'contrastive'"),
-        ("bituning(queue=0.5)", "'queue' of term 'bituning'"),
-        ("stochnorm(p=1.5)", "'p' of term 'stochnorm' is out of range: got 1.5"),
+        ("delta(stages=0)", "'stages' of 'delta'"),
+        ("ewc(images=0)", "'images' of 'ewc'"),
+        ("lwf(temperature=0)", "'temperature' of 'lwf'"),
+        ("contrastive(temperature=0)", "'temperature' of 'contrastive'"),
+        ("bituning(queue=0.5)", "'queue' of 'bituning'"),
+        ("stochnorm(p=1.5)", "'p' of 'stochnorm' is out of range in strategy: got 1.5"),
     ],
 )
 def test_arguments_out_of_range_are_refused(text, words):
@@ -263,10 +290,11 @@ def test_arguments_out_of_range_are_refused(text, words):
 def test_ewc_is_the_fisher_of_the_source_model_times_the_way_gone():
     bound = objective("ewc(weight=0.7, head_weight=0, normalize=false)")
     start, penalty = bound.start, bound.penalties["ewc"]
+    assert all(module.training for module in start.model.modules()), "the model was not left in its mode"
     assert penalty(seen(bound)).item() == 0
     # the same labels, on a network of its own
     W, b = start.source_head
-    net = starting().model.backbone
+    net = starting().model.backbone.eval()
 
     def logp(x):
         return torch.log_softmax(net(x) @ W.T + b, 1)
@@ -317,8 +345,7 @@ def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewher
     batch = Batch(IMAGES[:5], LABELS[:5], torch.arange(5))
 
     def value():
-        features = bound.model.backbone(batch.images)
-        return bound.penalties["delta"](Seen(bound.model, batch, features, features, 0.0, bound.start)).item()
+        return bound.penalties["delta"](watched(bound, batch)).item()
 
     assert value() == 0
     with torch.no_grad():
@@ -327,6 +354,16 @@ def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewher
         old, new = bound.start.frozen[:5](batch.images), bound.model.backbone[:5](batch.images)
     assert moved.shape == (5, 8)
     assert value() == pytest.approx(2 * (new - old).square().mean().item(), rel=1e-4)
+
+
+def test_delta_reads_the_pass_of_the_labelled_images_whatever_else_passes():
+    bound = objective("delta(attention=equal)")
+    with torch.no_grad():
+        bound.model.backbone[3].weight.add_(0.1)
+    alone = bound.penalties["delta"](seen(bound)).item()
+    both = seen(bound)
+    bound.model(IMAGES[12:])  # another term's views
+    assert bound.penalties["delta"](both).item() == pytest.approx(alone)
 
 
 def test_delta_refuses_stages_that_are_not_there():
@@ -418,13 +455,13 @@ def test_stochnorm_is_refused_where_no_batch_norm_trains(text):
 
 @pytest.mark.parametrize("tuning", ["last(1)", "last(1)>finetune", "probe>finetune(layer_decay=0.5)"])
 def test_terms_go_with_every_tuning_that_moves_the_backbone(tuning):
-    found = run("+".join([tuning, *NAMES]))
+    found = run(written(tuning, *NAMES))
     assert all(np.isfinite(row[name]) for row in found.history for name in IN_THE_LOSS)
 
 
 def test_terms_that_need_no_single_label_train_on_mixed_ones():
-    names = [n for n in NAMES if "hard_labels" not in TERMS[n]().needs]
-    bound = objective("+".join(["finetune", *names]))
+    names = [n for n in TO_THE_SOURCE if "hard_labels" not in TERMS[n]().needs]
+    bound = objective(written("finetune", *names))
     bound.begin(0.0)
     mixed = 0.7 * torch.eye(3)[LABELS[:12]] + 0.3 * torch.eye(3)[LABELS[1:13]]
     parts = bound.losses(Batch(IMAGES[:12], mixed, torch.arange(12)), 0.0)
@@ -433,9 +470,9 @@ def test_terms_that_need_no_single_label_train_on_mixed_ones():
 
 
 def test_pieces_of_a_batch_and_half_precision_keep_the_values_finite():
-    bound = objective("+".join(["finetune", *NAMES]))
+    bound = objective(written("finetune", *NAMES))
     bound.begin(0.0)
-    batch = Batch(IMAGES[:12], LABELS[:12], torch.arange(12))
+    batch = some(torch.arange(12))
     with torch.autocast("cpu", torch.bfloat16):
         for piece in batch.split(12):  # one image at a time: no pairs, no spectrum
             if len(piece) == 1:

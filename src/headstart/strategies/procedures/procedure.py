@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import torch
 
@@ -28,7 +29,10 @@ class Procedure:
         self, model: Model, task: Task, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float
     ) -> dict[str, torch.Tensor]:
         """The named parts whose sum one step descends: the task's loss, and each term's weighted value."""
-        features = model.backbone(batch.images)
+        with ExitStack() as watching:
+            for penalty in penalties.values():
+                watching.enter_context(penalty.watching(model))
+            features = model.backbone(batch.images)
         outputs = model.head(model.dropout(features))
         seen = Seen(model, batch, features, outputs, progress, start)
         assert batch.targets is not None

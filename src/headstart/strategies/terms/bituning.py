@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart.functional.bituning import contrastive_cross_entropy
 from headstart.functional.contrastive import supervised_contrastive
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -24,8 +24,9 @@ class BiTuning(Term):
 
     Two things differ from the paper, for small batches and small data: the keys are the images of the batch and, without
     gradient, the features of the last ``queue`` images as they were when they came by, not those of a second, slowly
-    moving encoder (half the memory and two thirds of the time); and the classifier's rows are not scaled to length one,
-    since a head here starts at zero. The queue starts empty and belongs to the checkpoint.
+    moving encoder (another copy of the network and another pass through it); and the classifier's rows are not scaled to length one,
+    since a head here starts at zero. The queue starts empty and belongs to the checkpoint; with
+    several processes each has its own.
 
     Args:
         weight: > 0, default 1 (the paper's sum of the three losses).
@@ -46,9 +47,10 @@ class BiTuning(Term):
     needs = frozenset({"trainable_backbone", "class_probabilities", "hard_labels"})
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, self.name, "temperature", self.temperature, "> 0")
+        check_argument(self.name, "temperature", self.temperature, self.temperature > 0, "> 0")
         for key, value, least in (("dim", self.dim, 1), ("queue", self.queue, 0)):
-            require(value >= least and value == int(value), self.name, key, value, f"a whole number from {least} on")
+            good = value >= least and value == int(value)
+            check_argument(self.name, key, value, good, f"a whole number from {least} on")
 
     def bind(self, start: Start) -> Penalty:
         return _Both(self, start)

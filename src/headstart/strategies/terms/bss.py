@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from headstart.functional.bss import smallest_singular_values
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -34,7 +34,8 @@ class BSS(Term):
     needs = frozenset({"trainable_backbone"})
 
     def __post_init__(self) -> None:
-        require(self.k >= 1 and self.k == int(self.k), self.name, "k", self.k, "a whole number from 1 on")
+        good = self.k >= 1 and self.k == int(self.k)
+        check_argument(self.name, "k", self.k, good, "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
         return _Spectrum(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headstart.errors import RecipeError, sentence
 
 
-def check_argument(term: str, key: str, value: float, good: bool, allowed: str) -> None:
+def check_argument(term: str, key: str, value: object, good: bool, allowed: str) -> None:
     """Refuse a value out of range in one sentence.
 
     Raises:

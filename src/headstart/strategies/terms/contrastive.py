@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from headstart.functional.contrastive import supervised_contrastive
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -35,7 +35,7 @@ class Contrastive(Term):
     needs = frozenset({"trainable_backbone", "class_probabilities", "hard_labels"})
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, self.name, "temperature", self.temperature, "> 0")
+        check_argument(self.name, "temperature", self.temperature, self.temperature > 0, "> 0")
 
     def bind(self, start: Start) -> Penalty:
         return _Pairs(self)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.delta import as_channels, attended_distance, channel_attention, channels_last
 from headstart.functional.l2sp import squared_distance
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
+from headstart.tasks.task import Model
 
 NUMBERS = 1 << 25
 """Of a stage's output with channels switched off that are held at once, at most (128 MB)."""
@@ -54,20 +58,12 @@ class DELTA(Term):
     needs = frozenset({"trainable_backbone", "pretrained_backbone"})
 
     def __post_init__(self) -> None:
-        require(self.attention in ("rise", "equal"), self.name, "attention", self.attention, ["rise", "equal"])
+        check_argument(self.name, "attention", self.attention, self.attention in ("rise", "equal"), "rise, equal")
         for key, value in (("stages", self.stages), ("images", self.images)):
-            require(value >= 1 and value == int(value), self.name, key, value, "a whole number from 1 on")
+            check_argument(self.name, key, value, value >= 1 and value == int(value), "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
         return _Maps(self, start)
-
-    def restore(self, backbone: nn.Module) -> None:
-        """Take the hooks away."""
-        for module in backbone.modules():
-            for hooks in (module._forward_hooks, module._forward_pre_hooks):
-                for key, hook in list(hooks.items()):
-                    if isinstance(getattr(getattr(hook, "func", hook), "__self__", None), _Maps):
-                        del hooks[key]
 
     def describe(self) -> str:
         where = f"last {self.stages:g} stages" if self.stages > 1 else "last stage"
@@ -75,31 +71,39 @@ class DELTA(Term):
 
 
 class _Maps(Penalty):
-    """Hooks on both backbones keep what the stages give, from the forward pass to the loss."""
+    """Hooks keep what the stages give: on the moving backbone while it is watched, on the frozen one for good."""
 
     def __init__(self, term: DELTA, start: Start) -> None:
         super().__init__()
         self.term = term
-        frozen = start.frozen  # a copy without hooks
         self.names = _stages(start, int(term.stages))
         self.now: dict[str, torch.Tensor] = {}
         self.then: dict[str, torch.Tensor] = {}
-        self.attention = (
-            _by_rise(start, self.names, int(term.images)) if term.attention == "rise" else dict.fromkeys(self.names)
-        )
+        self.attention: dict[str, torch.Tensor | None] = dict.fromkeys(self.names)
+        if term.attention == "rise":
+            self.attention = _by_rise(start, self.names, int(term.images))
         self.head = list(start.model.head.parameters())
         self.origin = [torch.zeros_like(p) for p in self.head]
-        for backbone, kept in ((start.model.backbone, "now"), (frozen, "then")):
-            backbone.register_forward_pre_hook(partial(self._forget, kept))
-            for name in self.names:
-                backbone.get_submodule(name).register_forward_hook(partial(self._keep, kept, name))
+        self._hooks(start.frozen, self._keep_then)
 
-    def _forget(self, kept: str, module: nn.Module, inputs: Any) -> None:
-        getattr(self, kept).clear()
+    def _hooks(self, backbone: nn.Module, keep: Callable[..., None]) -> list[RemovableHandle]:
+        return [backbone.get_submodule(name).register_forward_hook(partial(keep, name)) for name in self.names]
 
-    def _keep(self, kept: str, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
-        if kept == "then" or torch.is_grad_enabled():
-            getattr(self, kept)[name] = value
+    def _keep_now(self, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
+        self.now[name] = value
+
+    def _keep_then(self, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
+        self.then[name] = value
+
+    @contextmanager
+    def watching(self, model: Model) -> Iterator[None]:
+        self.now.clear()  # of a pass that ran out of memory
+        handles = self._hooks(model.backbone, self._keep_now)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def forward(self, seen: Seen) -> torch.Tensor:
         seen.source_features  # noqa: B018  has the frozen backbone run on these images

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from headstart.functional.distillation import cosine_distance, squared_difference
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 DISTANCES = {"cosine": cosine_distance, "squared": squared_difference}
@@ -33,7 +33,7 @@ class Distill(Term):
     needs = frozenset({"trainable_backbone", "pretrained_backbone"})
 
     def __post_init__(self) -> None:
-        require(self.distance in DISTANCES, self.name, "distance", self.distance, list(DISTANCES))
+        check_argument(self.name, "distance", self.distance, self.distance in DISTANCES, ", ".join(DISTANCES))
 
     def bind(self, start: Start) -> Penalty:
         return _ToSource(self, start)

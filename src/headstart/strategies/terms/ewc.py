@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.fisher import fisher_diagonal, weighted_squared_distance
 from headstart.functional.l2sp import squared_distance
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.sample import sample
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -26,8 +26,8 @@ class EWC(Term):
     label of the target plays a part, so that this is not the empirical Fisher.
 
     F is divided by its mean over all moving parameters, so that ``weight`` has the scale of ``l2sp``'s, whatever the
-    network: with F equal everywhere both are the same. ``normalize=false`` keeps F as it is (usually some 1e-6 to 1e-3:
-    weights of hundreds are usual then). One backward pass an image, before the first step.
+    network: with F equal everywhere both are the same. ``normalize=false`` keeps F as it is. One
+    backward pass an image, before the first step.
 
     Args:
         weight: > 0, default 0.05 (``lambda / 2`` of the paper).
@@ -50,7 +50,7 @@ class EWC(Term):
 
     def __post_init__(self) -> None:
         good = self.images >= 1 and self.images == int(self.images)
-        require(good, self.name, "images", self.images, "a whole number from 1 on")
+        check_argument(self.name, "images", self.images, good, "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
         return _Weighed(self, start)

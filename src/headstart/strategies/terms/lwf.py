@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import linear
 
 from headstart.functional.distillation import soft_divergence
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.source_head import source_head
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -36,7 +36,7 @@ class LwF(Term):
     needs = frozenset({"trainable_backbone", "pretrained_backbone", "source_head"})
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, self.name, "temperature", self.temperature, "> 0")
+        check_argument(self.name, "temperature", self.temperature, self.temperature > 0, "> 0")
 
     def bind(self, start: Start) -> Penalty:
         return _Remembered(self, start)

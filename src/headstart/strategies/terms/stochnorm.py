@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.stochnorm import drawn_channels
-from headstart.strategies.terms.arguments import require
+from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Start, Term
 from headstart.strategies.tuning.tuning import frozen_to_eval
 
@@ -39,7 +39,7 @@ class StochNorm(Term):
     needs = frozenset({"trainable_backbone", "pretrained_backbone"})
 
     def __post_init__(self) -> None:
-        require(0 < self.p <= 1, self.name, "p", self.p, "more than 0, at most 1")
+        check_argument(self.name, "p", self.p, 0 < self.p <= 1, "more than 0, at most 1")
 
     def rewire(self, backbone: nn.Module) -> None:
         for module in backbone.modules():

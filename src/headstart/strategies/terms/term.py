@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -91,9 +92,12 @@ class Seen:
 class Penalty(nn.Module, ABC):
     """A bound term. Its parameters are trained at the head's rate; its persistent buffers are in the checkpoint.
 
-    References to parameters of the model are kept in plain lists, hooks are bound methods: a penalty is copied together
-    with its model.
+    References to parameters of the model are kept in plain lists: a penalty is copied together with its model.
     """
+
+    def watching(self, model: Model) -> AbstractContextManager[None]:
+        """Around the pass of the labelled images through the backbone, for a term that reads what happens inside it."""
+        return nullcontext()
 
     @abstractmethod
     def forward(self, seen: Seen) -> torch.Tensor:
