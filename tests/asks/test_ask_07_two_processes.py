@@ -4,7 +4,6 @@ The two are forked from one small process, so that torch is imported once; they 
 """
 
 import json
-import os
 import subprocess
 import sys
 

@@ -122,13 +122,14 @@ def train(
     history: list[dict[str, Any]] = []
     best: list[float] = []  # epoch, score, minus the validation loss
     best_weights: dict[str, torch.Tensor] = {}
+    reached = 0.0  # share of the epochs by which stages have opened; a run made longer closes none of them again
     state = checkpoint.load_last(folder) if folder else None
     if state:
         model.load_state_dict(state["model"])
         objective.penalties.load_state_dict(state.get("terms", {}))
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
-        micro_batch = state.get("micro_batch", micro_batch)
+        micro_batch, reached = state.get("micro_batch", micro_batch), state.get("reached", 0.0)
         progress.say(f"{name}: going on after epoch {epoch}")
         if best and folder:
             best_weights = checkpoint.load_best(folder)
@@ -145,10 +146,12 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *place]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        progressed, before = epoch / options.epochs, (epoch - 1) / options.epochs
-        if any(stage.open(progressed) != stage.open(before) for stage in objective.stages):
+        progressed = epoch / options.epochs
+        opened = max(progressed, reached)
+        if any(stage.open(opened) != stage.open(reached) for stage in objective.stages):
             stale = 0  # patience counts from the last opening
-        objective.begin(progressed)
+        reached = opened
+        objective.begin(opened)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             factor = schedule_factor(epoch * updates + update, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -184,7 +187,7 @@ def train(
             if stale == 0:
                 best = [epoch, *rank]
                 best_weights = copy.deepcopy(model.state_dict())
-            stopped = options.patience is not None and stale >= options.patience and all_open(objective, progressed)
+            stopped = options.patience is not None and stale >= options.patience and all_open(objective, opened)
         else:
             best, best_weights = [epoch, 0.0, 0.0], model.state_dict()
         row["seconds"] = time.perf_counter() - began
@@ -213,7 +216,7 @@ def train(
                 {
                     "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
-                    "micro_batch": pieces.largest,
+                    "micro_batch": pieces.largest, "reached": reached,
                 },
             )  # fmt: skip
             saved = time.perf_counter()
