@@ -115,7 +115,9 @@ def test_a_layer_of_which_nothing_moves_is_frozen_whatever_the_tuning():
     assert [module.training for module in body] == [False, True]
 
 
-@pytest.mark.parametrize("tuning", [Biases(), Norms(), Full(bn="frozen"), Full(), Norms(bn="adapt"), Biases(bn="adapt")])
+@pytest.mark.parametrize(
+    "tuning", [Biases(), Norms(), Full(bn="frozen"), Full(), Norms(bn="adapt"), Biases(bn="adapt")]
+)
 def test_batch_norms_keep_the_source_statistics_or_adapt(tuning):
     body, stages = net(), tuning.stages(LAYERS)
     set_trainable(body, stages)
