@@ -125,11 +125,12 @@ def train(
     reached = 0.0  # share of the epochs by which stages have opened; a run made longer closes none of them again
     state = checkpoint.load_last(folder) if folder else None
     if state:
+        reached = state.get("reached", 0.0)
         model.load_state_dict(state["model"])
         objective.penalties.load_state_dict(state.get("terms", {}))
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
-        micro_batch, reached = state.get("micro_batch", micro_batch), state.get("reached", 0.0)
+        micro_batch = state.get("micro_batch", micro_batch)
         progress.say(f"{name}: going on after epoch {epoch}")
         if best and folder:
             best_weights = checkpoint.load_best(folder)
@@ -146,18 +147,17 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *place]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        progressed = epoch / options.epochs
-        opened = max(progressed, reached)
-        if any(stage.open(opened) != stage.open(reached) for stage in objective.stages):
+        progressed = max(epoch / options.epochs, reached)
+        if any(stage.open(progressed) != stage.open(reached) for stage in objective.stages):
             stale = 0  # patience counts from the last opening
-        reached = opened
-        objective.begin(opened)
+        reached = progressed
+        objective.begin(progressed)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             factor = schedule_factor(epoch * updates + update, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             mine, weight = processes.share(window, objective.task)
-            values = batch_gradient(objective, mine, pieces, engine, progressed)
+            values = batch_gradient(objective, mine, pieces, engine, epoch / options.epochs)
             values = processes.combine(objective.parameters, values, weight)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
@@ -187,7 +187,7 @@ def train(
             if stale == 0:
                 best = [epoch, *rank]
                 best_weights = copy.deepcopy(model.state_dict())
-            stopped = options.patience is not None and stale >= options.patience and all_open(objective, opened)
+            stopped = options.patience is not None and stale >= options.patience and all_open(objective, progressed)
         else:
             best, best_weights = [epoch, 0.0, 0.0], model.state_dict()
         row["seconds"] = time.perf_counter() - began
@@ -214,9 +214,9 @@ def train(
             checkpoint.save_last(
                 folder,
                 {
-                    "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
+                    "reached": reached, "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
-                    "micro_batch": pieces.largest, "reached": reached,
+                    "micro_batch": pieces.largest,
                 },
             )  # fmt: skip
             saved = time.perf_counter()
