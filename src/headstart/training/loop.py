@@ -157,7 +157,7 @@ def train(
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             mine, weight = processes.share(window, objective.task)
-            values = batch_gradient(objective, mine, pieces, engine, epoch / options.epochs)
+            values = batch_gradient(objective, mine, pieces, engine, progressed)
             values = processes.combine(objective.parameters, values, weight)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
