@@ -37,7 +37,7 @@ def set_up(strategy):
     return how, bind(how, how.tuning.stages(LAYERS), start)
 
 
-def run(strategy, folder=None, stop_after=None, watch=None, **options):
+def run(strategy, folder=None, stop_after=None, watch=None, epochs=EPOCHS, **options):
     how, objective = set_up(strategy)
     net = objective.model.backbone
     images = torch.randn(16, 3, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -59,7 +59,7 @@ def run(strategy, folder=None, stop_after=None, watch=None, **options):
             raise KeyboardInterrupt
 
     fitted = train(
-        objective, batches, 2, Optimisation(epochs=EPOCHS, lr=0.01, **options), device=torch.device("cpu"), seed=0,
+        objective, batches, 2, Optimisation(epochs=epochs, lr=0.01, **options), device=torch.device("cpu"), seed=0,
         validate=validate, folder=folder, progress=SILENT, on_epoch=stop,
     )  # fmt: skip
     unbind(how, fitted.model)
@@ -106,6 +106,13 @@ def test_a_layer_that_is_not_open_is_bit_equal_with_its_statistics(tmp_path, str
     for key, value in start.items():
         if key.startswith("0."):
             assert torch.equal(state[f"backbone.{key}"], value), key
+
+
+def test_a_run_made_longer_closes_no_layer_again(tmp_path):
+    opened = []
+    run("gradual(until=0.5)", tmp_path)
+    run("gradual(until=0.5)", tmp_path, watch=opened, epochs=60)  # epoch 7 of 60 is before the first opening
+    assert opened == [[0, 1, 2]] * 54
 
 
 def test_patience_counts_from_the_last_opening():

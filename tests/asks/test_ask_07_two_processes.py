@@ -11,6 +11,7 @@ import pytest
 
 SCRIPT = """
 import json, sys
+import peft  # before the fork: imported once
 import torch, torch.distributed as dist
 from torch import nn
 from headstart.data.batch import Batch
@@ -27,13 +28,14 @@ from headstart.training.optim import Optimisation
 TASK = Classification(("a", "b", "c"), class_weights=torch.tensor([1.0, 2.0, 0.5]).numpy())
 LAYERS = [Layer("0", ("0", "1")), Layer("1", ("3",)), Layer("2", ("5",))]
 
-def run(strategy, folder=None, stop_after=None):
+def run(strategy, folder=None):
     torch.manual_seed(1)
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(64, 6), nn.Tanh()
     )
     how = parse_strategy(strategy)
     start = Start(Model(net, TASK.head(6)), LAYERS, TASK, list, torch.device("cpu"), 0, size=6)
+    first = {k: v.flatten().tolist() for k, v in net.state_dict().items() if v.is_floating_point()}
     objective = bind(how, how.tuning.stages(LAYERS), start)
     images = torch.randn(21, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(21) % 3
@@ -47,18 +49,15 @@ def run(strategy, folder=None, stop_after=None):
             out = m(images)
         return {"accuracy": (out.argmax(1) == labels).float().mean().item(), "loss": TASK.loss(out, labels).item()}
 
-    def stop(row):
-        if row["epoch"] == stop_after:
-            raise KeyboardInterrupt
-
     fitted = train(
         objective, batches, 3, Optimisation(epochs=4, lr=0.02, accumulate=2, patience=9), device=torch.device("cpu"),
-        seed=0, validate=validate, folder=folder, progress=SILENT, on_epoch=stop,
+        seed=0, validate=validate, folder=folder, progress=SILENT,
     )
     unbind(how, fitted.model)
     return {
         "losses": [row["train_loss"] for row in fitted.history], "valid": [row["valid_loss"] for row in fitted.history],
         "l2sp": [row.get("l2sp", 0.0) for row in fitted.history],
+        "start": first,
         "weights": {k: v.flatten().tolist() for k, v in fitted.model.state_dict().items() if v.is_floating_point()},
     }
 
@@ -117,12 +116,22 @@ def test_terms_count_once_whatever_the_number_of_processes(runs):
 
 def test_layers_opened_in_the_middle_move_under_two_processes(runs):
     """gradual(until=0.75) of three layers in 4 epochs: each of them has moved at the end, in both processes alike."""
-    _, two, _ = runs[1]
-    plain, gradual = two[0]["weights"], two[1]["weights"]
-    for name in ("backbone.0.weight", "backbone.3.weight", "backbone.5.weight"):
-        assert gradual[name] != plain[name]
+    gradual = runs[1][1][1]
+    for name in ("0.weight", "3.weight", "5.weight"):
+        assert gradual["weights"][f"backbone.{name}"] != gradual["start"][name]
 
 
 def test_only_the_first_process_writes(runs):
     folder, _ = runs
     assert sorted(path.name for path in (folder / "0").iterdir()) == ["best.safetensors", "last.pt"]
+
+
+def test_fit_under_torchrun_is_refused_in_words(monkeypatch, tmp_path):
+    import headstart as hs
+    from headstart.errors import RecipeError
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        RecipeError, match="fit is one process, and every one of them would write the same run.*got '2'"
+    ):
+        hs.fit("anything", out=tmp_path / "run")

@@ -57,9 +57,9 @@ WEIGHTS = {f"{i}.{name}" for i in (0, 1, 3, 4) for name in ("weight", "bias")}
         ("finetune+freeze('two')", {k for k in STATISTICS | WEIGHTS if k[0] in "01"}),
         ("finetune(bn=frozen)", WEIGHTS),
         ("finetune", WEIGHTS | STATISTICS),
-        ("norms", {k for k in WEIGHTS | STATISTICS if k[0] in "14"}),
-        ("norms(bn=frozen)", {k for k in WEIGHTS if k[0] in "14"}),
-        ("bitfit(bn=frozen)", {k for k in WEIGHTS if k.endswith("bias")}),
+        ("norms(bn=adapt)", {k for k in WEIGHTS | STATISTICS if k[0] in "14"}),
+        ("norms", {k for k in WEIGHTS if k[0] in "14"}),
+        ("bitfit", {k for k in WEIGHTS if k.endswith("bias")}),
         ("lora", {"0.weight", "3.weight"}),  # what stands around frozen weights keeps the source's statistics
         ("lora(bn=adapt)", {"0.weight", "3.weight"} | STATISTICS),
         ("ia3", {"0.weight", "0.bias", "3.weight", "3.bias"}),

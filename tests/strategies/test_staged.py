@@ -106,7 +106,18 @@ def test_only_biases_or_only_norms_move(tuning, moving):
     assert {s.lr_scale for s in stages} == {10.0}
 
 
-@pytest.mark.parametrize("tuning", [Biases(bn="frozen"), Norms(bn="frozen"), Full(bn="frozen"), Full(), Norms()])
+def test_a_layer_of_which_nothing_moves_is_frozen_whatever_the_tuning():
+    body = nn.Sequential(nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.Dropout()), nn.Sequential(nn.Conv2d(3, 3, 1)))
+    stages = Biases().stages(LAYERS[:2])
+    set_trainable(body, stages)
+    body.train()
+    frozen_to_eval(body, stages)
+    assert [module.training for module in body] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "tuning", [Biases(), Norms(), Full(bn="frozen"), Full(), Norms(bn="adapt"), Biases(bn="adapt")]
+)
 def test_batch_norms_keep_the_source_statistics_or_adapt(tuning):
     body, stages = net(), tuning.stages(LAYERS)
     set_trainable(body, stages)

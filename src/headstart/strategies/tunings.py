@@ -69,8 +69,8 @@ TUNINGS: Table[Part[Strategy]] = Table(
             _by_steps(IA3), {"lr_scale": RATE, "bn": "frozen"},
             "learned vectors rescale activations, merged at the end (Liu et al. 2022)",
         ),
-        "bitfit": Part(_by_steps(Biases), {"lr_scale": RATE, "bn": "adapt"}, "only the biases are trained (Ben Zaken et al. 2022)"),
-        "norms": Part(_by_steps(Norms), {"lr_scale": RATE, "bn": "adapt"}, "only the norm layers are trained (Frankle et al. 2021)"),
+        "bitfit": Part(_by_steps(Biases), {"lr_scale": RATE, "bn": "frozen"}, "only the biases are trained (Ben Zaken et al. 2022)"),
+        "norms": Part(_by_steps(Norms), {"lr_scale": RATE, "bn": "frozen"}, "only the norm layers are trained (Frankle et al. 2021)"),
     },
     RecipeError,
 )  # fmt: skip

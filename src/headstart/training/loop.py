@@ -126,8 +126,10 @@ def train(
     history: list[dict[str, Any]] = []
     best: list[float] = []  # epoch, score, minus the validation loss
     best_weights: dict[str, torch.Tensor] = {}
+    reached = 0.0  # share of the epochs by which stages have opened; a run made longer closes none of them again
     state = checkpoint.load_last(folder) if folder else None
     if state:
+        reached = state.get("reached", 0.0)
         model.load_state_dict(state["model"])
         objective.penalties.load_state_dict(state.get("terms", {}))
         optimizer.load_state_dict(state["optimizer"])
@@ -151,9 +153,10 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch, *own]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        progressed, before = epoch / options.epochs, (epoch - 1) / options.epochs
-        if any(stage.open(progressed) != stage.open(before) for stage in objective.stages):
+        progressed = max(epoch / options.epochs, reached)
+        if any(stage.open(progressed) != stage.open(reached) for stage in objective.stages):
             stale = 0  # patience counts from the last opening
+        reached = progressed
         objective.begin(progressed)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             place = epoch * updates + update
@@ -226,7 +229,7 @@ def train(
             checkpoint.save_last(
                 folder,
                 {
-                    "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
+                    "reached": reached, "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
                     "micro_batch": pieces.largest, **({"average": averager.state_dict()} if averager else {}),
                 },

@@ -77,12 +77,12 @@ def combine(parameters: Sequence[nn.Parameter], values: Mapping[str, float], wei
 
 
 def average_buffers(modules: Sequence[nn.Module]) -> None:
-    """The mean over all processes of every floating buffer (running statistics), in place."""
+    """The mean over all processes of every floating buffer (running statistics), in place; what is the same stays the same."""
     n = count()
     floating = [b for m in modules for b in m.buffers() if b.is_floating_point()] if n > 1 else []
     if not floating:
         return
-    flat = torch.cat([b.reshape(-1).float() for b in floating])
+    flat = torch.cat([b.reshape(-1).double() for b in floating])
     dist.all_reduce(flat)
     with torch.no_grad():
         for b, piece in zip(floating, (flat / n).split([b.numel() for b in floating]), strict=True):

@@ -371,6 +371,8 @@ def stage_table(
         count = sum(sum(p.numel() for p in i.parameters()) if isinstance(i, nn.Module) else i.numel() for i in items)
         moved = sum(p.numel() for p in moving(backbone, stage))
         opens = first_epoch(stage, options.epochs) if options and moved else None
+        bn = "adapts" if moved and stage.bn == "adapt" else "frozen statistics"
+        mode = "eval" if not moved else "train" if opens in (None, 1) else f"eval, train from epoch {opens}"
         rows.append(
             {
                 "name": stage.layer.name,
@@ -381,16 +383,8 @@ def stage_table(
                 "trainable": moved > 0,
                 "lr": options.lr * stage.lr_scale if options and moved else 0.0,
                 "opens": opens,
-                "bn": "none"
-                if not norms
-                else "adapts"
-                if stage.trainable and stage.bn == "adapt"
-                else "frozen statistics",
-                "mode": "eval"
-                if not stage.trainable
-                else "train"
-                if opens in (None, 1)
-                else f"eval, train from epoch {opens}",
+                "bn": bn if norms else "none",
+                "mode": mode,
             }
         )
     return rows

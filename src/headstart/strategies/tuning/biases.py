@@ -19,14 +19,14 @@ class Biases(Tuning):
 
     Args:
         lr_scale: > 0, default 10: rate of the biases over that of full fine-tuning.
-        bn: ``"adapt"`` (batch norms, whose shifts move, follow the target's statistics; default) or ``"frozen"``.
+        bn: ``"frozen"`` (default: batch norms keep the source's statistics, which fit the weights that stay) or ``"adapt"``.
 
     Raises:
         RecipeError: values outside these.
     """
 
     lr_scale: float = RATE
-    bn: str = "adapt"
+    bn: str = "frozen"
 
     only: ClassVar[str] = "bias"
     has: ClassVar[str] = "biases"
@@ -40,11 +40,11 @@ class Biases(Tuning):
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({self.has, *(["batch_norms"] if self.bn != "adapt" else [])})
+        return frozenset({self.has, *(["batch_norms"] if self.bn != type(self).bn else [])})
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         return [Stage(layer, True, self.lr_scale, only=self.only, bn=self.bn) for layer in layers]
 
     def describe(self) -> str:
-        bn = ", batch norms keep the source's statistics" if self.bn == "frozen" else ""
+        bn = "" if self.bn == type(self).bn else ", batch norms adapt"
         return f"{self.words} at {self.lr_scale:g} times the rate{bn}"

@@ -151,11 +151,13 @@ def set_trainable(backbone: nn.Module, stages: Sequence[Stage], progress: float 
 def frozen_to_eval(backbone: nn.Module, stages: Sequence[Stage], progress: float = 1.0) -> None:
     """Put what is frozen in eval mode; to be called after each ``model.train()``.
 
-    That is every layer that is not open (batch norm and dropout), and the batch norms of stages with ``bn="frozen"``.
+    That is every layer that is not open, or of which nothing moves (batch norm and dropout), and the batch norms of stages
+    with ``bn="frozen"``.
     """
     for stage in stages:
+        moves = stage.open(progress) and bool(moving(backbone, stage))
         for module in _modules(backbone, stage):
-            if not stage.open(progress):
+            if not moves:
                 module.eval()
             elif stage.bn == "frozen":
                 for inner in module.modules():
