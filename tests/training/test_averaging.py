@@ -23,10 +23,11 @@ def walk(how, updates=10):
 
 
 def test_ema_is_the_recursion_from_the_first_update_on():
-    averager, path = walk(Average("ema", 0.8))
+    averager, path = walk(Average("ema", 0.3))  # reached at t = 3: 4 / 13 > 0.3
     m = path[0]
-    for theta in path[1:]:
-        m = 0.8 * m + 0.2 * theta
+    for t, theta in enumerate(path[1:], 1):
+        d = min(0.3, (1 + t) / (10 + t))
+        m = d * m + (1 - d) * theta
     assert averager.model.head.weight.item() == pytest.approx(m, rel=1e-6)
     assert averager.count == 10
 
@@ -74,7 +75,9 @@ def network():
 def test_refreshed_statistics_are_torchs_own():
     torch.manual_seed(1)
     images = [torch.randn(6, 3, 8, 8) for _ in range(4)]
-    one, two = network(), network()
+    one, two = network().train(), network().train()
+    for net in (one, two):
+        net(images[0] + 3)  # statistics of something else, to be forgotten
     torch.optim.swa_utils.update_bn(images, one)
     assert refresh_batch_norm(two, images, two.modules()) == 2
     for a, b in zip(one.buffers(), two.buffers(), strict=True):
@@ -173,8 +176,9 @@ def test_in_the_loop_it_is_the_average_of_what_the_updates_left(monkeypatch, ave
     assert len(path) == 18
     by_hand = torch.stack(path[9:]).mean(0) if average.startswith("swa") else path[0]
     if average.startswith("ema"):
-        for weights in path[1:]:
-            by_hand = 0.7 * by_hand + 0.3 * weights
+        for t, weights in enumerate(path[1:], 1):
+            d = min(0.7, (1 + t) / (10 + t))
+            by_hand = d * by_hand + (1 - d) * weights
     torch.testing.assert_close(fitted.model.head.weight, by_hand)
     rates = [row["lr"] for row in fitted.history]
     assert (rates[3] == rates[4] == rates[5]) == average.startswith("swa")

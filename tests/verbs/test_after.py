@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import headstart as hs
 from headstart.errors import HandshakeError, RecipeError
+from headstart.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,8 @@ def fit(tmp_path_factory, tiny_source):
 
     def run(**options):
         values = {"source": str(tiny_source), "strategy": "finetune", "epochs": 2, "baselines": "none", "verify": False}
-        return hs.fit(root / "data", out=root / f"run-{next(made)}", **values | {"batch_size": 8} | options)
+        out = {"out": root / f"run-{next(made)}"}
+        return hs.fit(root / "data", **out | values | {"batch_size": 8} | options)
 
     return run
 
@@ -84,6 +86,31 @@ def test_a_uniform_soup_needs_no_held_out_images_and_is_the_mean(fit):
     name = next(k for k in found if k.endswith("running_mean"))
     middle = (ends[0][f"backbone.{name}"] + ends[1][f"backbone.{name}"]) / 2
     assert not torch.allclose(found[name], middle, atol=1e-4)  # measured anew, not averaged
+
+
+class Interrupted(Progress):
+    """Ctrl-C in the second epoch of the second training."""
+
+    name = ""
+    steps = 0
+
+    def start(self, name, **_):
+        self.name, self.steps = name, 0
+
+    def advance(self, n=1, **_):
+        self.steps += n
+        if self.name == "transfer 2 of 2" and self.steps > 5:
+            raise KeyboardInterrupt
+
+
+def test_a_soup_of_averages_that_was_interrupted_ends_as_if_it_had_not(fit, tmp_path):
+    options = {"soup": 2, "average": "swa(0.6)", "wise": 0.7, "valid_fraction": 0.25, "epochs": 3}
+    whole = fit(**options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(**options, out=tmp_path / "parts", progress=Interrupted())
+    again = fit(**options, out=tmp_path / "parts", resume=True)
+    assert same(weights(whole), weights(again))
+    assert whole.metrics["strategy"]["soup"] == again.metrics["strategy"]["soup"]
 
 
 @pytest.mark.parametrize(

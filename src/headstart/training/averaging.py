@@ -24,8 +24,9 @@ class Average:
     """``ema(decay)`` or ``swa(share)``; ``str()`` gives the text back.
 
     Attributes:
-        kind: ``"ema"`` (Polyak and Juditsky 1992; ``m <- decay m + (1 - decay) theta`` after each update, from the first
-            one's weights on) or ``"swa"`` (Izmailov et al. 2018: the plain mean of the weights after each update of the
+        kind: ``"ema"`` (Polyak and Juditsky 1992; ``m <- d m + (1 - d) theta`` after each update, from the first one's
+            weights on, where d is ``decay`` and at the t-th update at most ``(1 + t) / (10 + t)``: a training of a
+            hundred steps would else remember how it began) or ``"swa"`` (Izmailov et al. 2018: the plain mean of the weights after each update of the
             last ``share`` of them, where the learning rate stays what it was when the averaging began).
         value: decay in (0, 1), or share in (0, 1).
     """
@@ -81,8 +82,11 @@ class Averager:
 
     def __init__(self, how: Average, model: Model, total: int) -> None:
         self.how, self.first, self.total = how, how.first(total), total
-        rule = get_ema_multi_avg_fn(how.value) if how.kind == "ema" else None
-        self._kept = AveragedModel(model, multi_avg_fn=rule)
+        self._kept = AveragedModel(model, multi_avg_fn=self._towards if how.kind == "ema" else None)
+
+    def _towards(self, kept: Any, new: Any, t: torch.Tensor | int) -> None:
+        """One step of the EMA in place; ``t`` weights have been taken in before."""
+        get_ema_multi_avg_fn(min(self.how.value, (1 + int(t)) / (10 + int(t))))(kept, new, t)
 
     @property
     def count(self) -> int:
