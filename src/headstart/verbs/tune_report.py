@@ -16,7 +16,6 @@ from headstart.training.search.judge import cut
 from headstart.verbs.tune_space import apply
 from headstart.verbs.write import write_table
 
-
 ENDS = ("judged", "pruned", "failed")
 
 
@@ -24,9 +23,8 @@ def report_search(
     book: Book, question: Any, target: Any, best: Any, work: Path, seconds: float, progress: Progress
 ) -> Recipe:
     """Write trials.csv and tuning.json; give the recipe of the best trial."""
-    rows = [
-        row for row in outcome.rows(book) if row["state"] in ENDS
-    ]  # what a budget cut off before it began is no trial
+    # what a budget cut off before it began is no trial
+    rows = [row for row in outcome.rows(book) if row["state"] in ENDS]
     names = book.space.names
     write_table(
         work / "trials.csv",
