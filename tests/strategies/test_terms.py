@@ -1,130 +1,47 @@
 """Every term of the catalogue changes what is trained, shows in the log, resumes exactly, and refuses where it cannot act."""
 
 import copy
+import importlib.util
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from headstart.data.batch import Batch
 from headstart.errors import HandshakeError, RecipeError
-from headstart.functional.fisher import fisher_diagonal
-from headstart.progress import SILENT
-from headstart.sources.source import Layer
 from headstart.strategies.grammar import parse_strategy
-from headstart.strategies.handshake import WORDS, handshake
+from headstart.strategies.handshake import handshake
 from headstart.strategies.terms.catalogue import TERMS
 from headstart.strategies.terms.sample import sample
-from headstart.strategies.terms.term import Seen, Start
-from headstart.tasks.classification import Classification
-from headstart.tasks.task import Model
-from headstart.training.loop import train
-from headstart.training.objective import bind, unbind
-from headstart.training.optim import Optimisation
+from headstart.training.objective import unbind
 
-LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3", "4"))]
-TASK = Classification(("a", "b", "c"))
-NAMES = list(TERMS)
-IN_THE_LOSS = [name for name in NAMES if name != "stochnorm"]
-TO_THE_SOURCE = ["l2sp", "ewc", "delta", "bss", "cotuning", "bituning", "stochnorm", "lwf", "distill", "contrastive"]
-WEIGHED = [name for name in TO_THE_SOURCE if name != "stochnorm"]
-SAID = {
-    "fixmatch": "fixmatch(threshold=0)",
-    "pseudo": "pseudo(threshold=0, warmup=0)",
-    "smallloss": "smallloss(warmup=0)",
-}
-"""How a term is written where it would wait for a longer training to act."""
-FACTS = set(WORDS) - {"trainable_backbone", "frozen_backbone", "pretrained_backbone"}
-
-
-def problem() -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(0)
-    labels = np.arange(24) % 3
-    images = rng.normal(0, 1, (24, 3, 6, 6)) + labels[:, None, None, None] * 0.8
-    return torch.tensor(images, dtype=torch.float32), torch.tensor(labels)
-
-
-IMAGES, LABELS = problem()
-
-
-def starting() -> Start:
-    torch.manual_seed(3)
-    net = nn.Sequential(
-        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-    )  # fmt: skip
-    net(IMAGES)  # moving statistics that are not those of a new net
-    head = (torch.randn(5, 8), torch.randn(5))
-
-    def once():
-        return [Batch(IMAGES[i], LABELS[i], i) for i in torch.arange(24).split(10)]
-
-    return Start(
-        Model(net, TASK.head(8)), LAYERS, TASK, once, torch.device("cpu"), 0, head, tuple("vwxyz"), 24,
-    )  # fmt: skip
-
-
-def written(*names: str) -> str:
-    return "+".join(SAID.get(name, name) for name in names)
-
-
-def some(rows: torch.Tensor) -> Batch:
-    return Batch(IMAGES[rows], LABELS[rows], rows, IMAGES[rows] + 0.1, IMAGES[rows] * 0.9)
-
-
-def objective(text: str):
-    how, start = parse_strategy(text), starting()
-    stages = handshake(how, LAYERS, TASK, pretrained=True, has=FACTS)
-    return bind(how, stages, start)
-
-
-def run(text, folder=None, stop_after=None, epochs=2):
-    bound = objective(text)
-
-    def batches(epoch):
-        order = torch.randperm(24, generator=torch.Generator().manual_seed(epoch))
-        return [some(i) for i in order.split(12)]
-
-    def stop(row):
-        if row["epoch"] == stop_after:
-            raise KeyboardInterrupt
-
-    return train(
-        bound, batches, 2, Optimisation(epochs=epochs, lr=0.01), device=torch.device("cpu"), seed=0, folder=folder,
-        progress=SILENT, on_epoch=stop,
-    )  # fmt: skip
-
-
-def weights(fitted) -> dict[str, torch.Tensor]:
-    return {k: v.clone() for k, v in fitted.model.state_dict().items()}
-
-
-def equal(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+_spec = importlib.util.spec_from_file_location("terms_problem", Path(__file__).with_name("terms_problem.py"))
+problem = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(problem)
+LAYERS = problem.LAYERS
+TASK = problem.TASK
+NAMES = problem.NAMES
+IN_THE_LOSS = problem.IN_THE_LOSS
+TO_THE_SOURCE = problem.TO_THE_SOURCE
+WEIGHED = problem.WEIGHED
+FACTS = problem.FACTS
+IMAGES = problem.IMAGES
+LABELS = problem.LABELS
+starting = problem.starting
+written = problem.written
+some = problem.some
+objective = problem.objective
+run = problem.run
+weights = problem.weights
+equal = problem.equal
+seen = problem.seen
 
 
 @pytest.fixture(scope="module")
 def plain():
     return weights(run("finetune"))
-
-
-def seen(bound, batch=None) -> Seen:
-    """One forward pass in train mode."""
-    bound.begin(0.0)
-    batch = batch or Batch(IMAGES[:12], LABELS[:12], torch.arange(12))
-    return watched(bound, batch)
-
-
-def watched(bound, batch) -> Seen:
-    with ExitStack() as watching:
-        for penalty in bound.penalties.values():
-            watching.enter_context(penalty.watching(bound.model))
-        features = bound.model.backbone(batch.images)
-    return Seen(bound.model, batch, features, bound.model.head(features), 0.0, bound.start)
 
 
 # every term
@@ -282,172 +199,6 @@ def test_a_frozen_backbone_refuses_every_term(name):
 def test_arguments_out_of_range_are_refused(text, words):
     with pytest.raises(RecipeError, match=words):
         parse_strategy(text)
-
-
-# what each one is
-
-
-def test_ewc_is_the_fisher_of_the_source_model_times_the_way_gone():
-    bound = objective("ewc(weight=0.7, head_weight=0, normalize=false)")
-    start, penalty = bound.start, bound.penalties["ewc"]
-    assert all(module.training for module in start.model.modules()), "the model was not left in its mode"
-    assert penalty(seen(bound)).item() == 0
-    # the same labels, on a network of its own
-    W, b = start.source_head
-    net = starting().model.backbone.eval()
-
-    def logp(x):
-        return torch.log_softmax(net(x) @ W.T + b, 1)
-
-    with torch.no_grad():
-        chances = [logp(batch.images).exp() for batch in start.batches()]
-    drawn = torch.Generator().manual_seed(0)
-    labels = torch.cat([torch.multinomial(p, 1, generator=drawn)[:, 0] for p in chances])
-    fisher = fisher_diagonal(logp, list(net.parameters()), IMAGES, labels)
-    start_weight = bound.model.backbone[3].weight.detach().clone()
-    with torch.no_grad():
-        for p in bound.model.backbone.parameters():
-            p.add_(torch.randn_like(p))
-    penalty(seen(bound)).backward()
-    weight = bound.model.backbone[3].weight
-    expected = 2 * 0.7 * fisher[4] / 24 * (weight.detach() - start_weight)
-    torch.testing.assert_close(weight.grad, expected, rtol=1e-4, atol=1e-7)
-
-
-def test_ewc_normalized_has_the_scale_of_l2sp():
-    fisher = objective("ewc").penalties["ewc"].fisher
-    count = sum(f.numel() for f in fisher)
-    assert sum(f.sum().item() for f in fisher) / count == pytest.approx(1, rel=1e-5)
-
-
-def test_delta_attention_is_the_rise_of_the_loss_without_each_channel():
-    bound = objective("delta(weight=1, head_weight=0, images=24)")
-    found = bound.penalties["delta"].attention["4"]
-    start = bound.start
-    from headstart.strategies.terms.delta import _solved_head
-
-    X = start.frozen(IMAGES)
-    head = _solved_head(start, X, LABELS)
-    assert TASK.loss(head(X), LABELS) < 0.9 * np.log(3)
-    rises = []
-    for j in range(8):
-        without = copy.deepcopy(start.frozen)
-        with torch.no_grad():
-            without[4].weight[j] = 0
-            without[4].bias[j] = 0
-            rises.append(TASK.loss(head(without(IMAGES)), LABELS) - TASK.loss(head(X), LABELS))
-    torch.testing.assert_close(found, torch.softmax(torch.stack(rises), 0), rtol=1e-3, atol=1e-4)
-
-
-def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewhere():
-    bound = objective("delta(weight=2, head_weight=0, attention=equal, stages=2)")
-    bound.model.backbone.eval()
-    batch = Batch(IMAGES[:5], LABELS[:5], torch.arange(5))
-
-    def value():
-        return bound.penalties["delta"](watched(bound, batch)).item()
-
-    assert value() == 0
-    with torch.no_grad():
-        bound.model.backbone[3].weight.add_(0.1)
-        moved = bound.model.backbone(batch.images)
-        old, new = bound.start.frozen[:5](batch.images), bound.model.backbone[:5](batch.images)
-    assert moved.shape == (5, 8)
-    assert value() == pytest.approx(2 * (new - old).square().mean().item(), rel=1e-4)
-
-
-def test_delta_reads_the_pass_of_the_labelled_images_whatever_else_passes():
-    bound = objective("delta(attention=equal)")
-    with torch.no_grad():
-        bound.model.backbone[3].weight.add_(0.1)
-    alone = bound.penalties["delta"](seen(bound)).item()
-    both = seen(bound)
-    bound.model(IMAGES[12:])  # another term's views
-    assert bound.penalties["delta"](both).item() == pytest.approx(alone)
-
-
-def test_delta_refuses_stages_that_are_not_there():
-    with pytest.raises(HandshakeError, match="reads more stages than this backbone has: got 3; allowed: 1 to 2"):
-        objective("delta(stages=3)")
-
-
-def test_cotuning_targets_are_the_mean_source_probabilities_of_each_class():
-    bound = objective("cotuning(weight=1, temperature=2)")
-    W, b = bound.start.source_head
-    P = torch.softmax((bound.start.frozen(IMAGES) @ W.T + b) / 2, 1)
-    expected = torch.stack([P[k == LABELS].mean(0) for k in range(3)])
-    torch.testing.assert_close(bound.penalties["cotuning"].given, expected.detach())
-    mixed = seen(bound, Batch(IMAGES[:6], torch.eye(3)[LABELS[:6]], torch.arange(6)))
-    hard = seen(bound, Batch(IMAGES[:6], LABELS[:6], torch.arange(6)))
-    penalty = bound.penalties["cotuning"]
-    torch.testing.assert_close(penalty(mixed), penalty(hard))
-
-
-def test_lwf_and_distillation_are_zero_at_the_start_and_not_after():
-    for text in ("lwf", "distill", "distill(distance=squared)"):
-        bound = objective(text)
-        bound.model.backbone.eval()
-        penalty = next(iter(bound.penalties.values()))
-        batch = Batch(IMAGES, LABELS, torch.arange(24))
-
-        def value(bound=bound, penalty=penalty, batch=batch):
-            features = bound.model.backbone(batch.images)
-            return penalty(Seen(bound.model, batch, features, features, 0.0, bound.start)).item()
-
-        assert value() == pytest.approx(0, abs=1e-6), text
-        with torch.no_grad():
-            bound.model.backbone[3].weight.add_(torch.randn_like(bound.model.backbone[3].weight))
-        assert value() > 1e-3, text
-
-
-def test_bituning_compares_with_earlier_batches():
-    bound = objective("bituning(queue=20)")
-    penalty = bound.penalties["bituning"]
-    first = seen(bound)
-    penalty(first)
-    assert (penalty.labels[:12] == LABELS[:12]).all() and (penalty.labels[12:] == -1).all()
-    torch.testing.assert_close(penalty.keys[:12], first.features.detach())
-    second = seen(bound, Batch(IMAGES[12:], LABELS[12:], torch.arange(12, 24)))
-    penalty(second)
-    assert (penalty.labels[:12] == LABELS[12:]).all() and (penalty.labels[12:] == LABELS[:8]).all()
-    lone = Batch(IMAGES[:2], torch.tensor([0, 1]), torch.arange(2))
-    with_queue = penalty(seen(bound, lone)).item()
-    none = objective("bituning(queue=0)")
-    assert none.penalties["bituning"](seen(none, lone)).item() != pytest.approx(with_queue)
-
-
-def test_stochnorm_normalises_each_channel_by_one_of_the_two_statistics():
-    bound = objective("stochnorm")
-    norm, plain = bound.model.backbone[1], starting().model.backbone[1]
-    assert type(norm).__name__ == "StochasticBatchNorm2d" and isinstance(norm, nn.BatchNorm2d)
-    bound.begin(0.0)
-    x = torch.randn(8, 6, 4, 4) * 2 + 1
-    by_moving, by_batch = plain.eval()(x), plain.train()(x)
-    out = norm(x)
-    chosen = [torch.allclose(out[:, j], by_moving[:, j], atol=1e-5) for j in range(6)]
-    other = [torch.allclose(out[:, j], by_batch[:, j], atol=1e-5) for j in range(6)]
-    assert [a or b for a, b in zip(chosen, other, strict=True)] == [True] * 6
-    assert 0 < sum(chosen) < 6
-    torch.testing.assert_close(norm.running_mean, plain.running_mean)  # followed as in any batch norm, once
-    torch.testing.assert_close(norm.num_batches_tracked, plain.num_batches_tracked)
-    torch.testing.assert_close(norm.eval()(x), plain.eval()(x))
-
-
-def test_stochnorm_weights_load_into_the_plain_architecture():
-    fitted = run("stochnorm")
-    unbind(parse_strategy("stochnorm"), fitted.model)
-    fresh = starting().model
-    fresh.load_state_dict(fitted.model.state_dict())
-    torch.testing.assert_close(fresh.eval()(IMAGES), fitted.model.eval()(IMAGES))
-
-
-@pytest.mark.parametrize("text", ["finetune(bn=frozen)+stochnorm", "stochnorm"])
-def test_stochnorm_is_refused_where_no_batch_norm_trains(text):
-    how, start = parse_strategy(text), starting()
-    if text == "stochnorm":
-        start.model.backbone[1], start.model.backbone[4] = nn.Identity(), nn.Identity()
-    with pytest.raises(HandshakeError, match="has none that trains on its batches"):
-        bind(how, how.tuning.stages(LAYERS), start)
 
 
 # with other parts
