@@ -76,6 +76,14 @@ class ImageDataset:
             return np.array([len(self.labels)])
         return np.bincount(self.labels, minlength=len(self.classes))
 
+    def label_text(self, index: int) -> str:
+        """The label of one image as people write it: names joined by a bar, a number, a name."""
+        assert self.labels is not None, "the label of an unlabelled image"
+        label = self.labels[index]
+        if self.task == "multilabel":
+            return "|".join(name for name, has in zip(self.classes, label, strict=True) if has) or "none"
+        return f"{label:g}" if self.task == "regression" else self.classes[label]
+
     @property
     def members(self) -> np.ndarray:
         """bool (n, M): what a split should share out evenly. The classes; the labels, and the images without any; fifths of a

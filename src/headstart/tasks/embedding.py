@@ -52,6 +52,10 @@ class Embedding(Task):
         return {"size": self.size}
 
     @property
+    def says(self) -> str:
+        return f"Metric embedding of images: {self.size} numbers of length 1, compared by cosine"
+
+    @property
     def rows(self) -> int:
         return self.size
 

@@ -44,6 +44,10 @@ class Hierarchical(Task):
     def restore(cls, classes: tuple[str, ...], state: dict[str, Any]) -> Hierarchical:
         return cls(classes)
 
+    @property
+    def says(self) -> str:
+        return f"Hierarchical image classification: {len(self.classes)} leaves on {len(self.levels)} levels"
+
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of logits (B, K) and leaves (B,), or shares of leaves (B, K)."""
         targets = self.soft(targets)

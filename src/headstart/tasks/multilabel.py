@@ -65,6 +65,10 @@ class Multilabel(Task):
     def state(self) -> dict[str, Any]:
         return {"thresholds": [float(t) for t in self.thresholds]}
 
+    @property
+    def says(self) -> str:
+        return f"Multilabel image classification: any of {len(self.classes)} labels"
+
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean binary cross-entropy of logits (B, K) against 0..1 (B, K)."""
         smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2

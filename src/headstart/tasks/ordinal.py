@@ -33,6 +33,10 @@ class Ordinal(Task):
         return cls(classes)
 
     @property
+    def says(self) -> str:
+        return f"Ordinal regression from images: {len(self.classes)} ranks, {self.classes[0]} to {self.classes[-1]}"
+
+    @property
     def rows(self) -> int:
         return len(self.classes) - 1
 

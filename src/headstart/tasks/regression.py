@@ -27,6 +27,7 @@ class Regression(Task):
     def __init__(self, classes: tuple[str, ...], *, center: float = 0.0, scale: float = 1.0) -> None:
         self.classes = classes
         self.center, self.scale = float(center), float(scale)
+        self.unit = self.scale
 
     @classmethod
     def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Regression:
@@ -36,10 +37,14 @@ class Regression(Task):
 
     @classmethod
     def restore(cls, classes: tuple[str, ...], state: dict[str, Any]) -> Regression:
-        return cls(classes, **state)
+        return cls(classes, center=state["center"], scale=state["scale"])
 
     def state(self) -> dict[str, Any]:
         return {"center": self.center, "scale": self.scale}
+
+    @property
+    def says(self) -> str:
+        return f"Regression of {self.classes[0]!r} from images"
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean squared error of (B, 1) against labels (B,) or (B, 1) in their own unit, in units of ``scale``."""

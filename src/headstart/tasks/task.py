@@ -45,6 +45,8 @@ class Task(ABC):
     gives: frozenset[str] = frozenset()
     obeys: frozenset[str] = frozenset()
     classes: tuple[str, ...]
+    unit: float = 1.0
+    """How much of what is decoded is a whole unit: 1 for probabilities, the spread of the labels for a quantity."""
 
     @classmethod
     @abstractmethod
@@ -63,6 +65,11 @@ class Task(ABC):
     def state(self) -> dict[str, Any]:
         """What decoding needs beside the names of the classes, ready for JSON."""
         return {}
+
+    @property
+    def says(self) -> str:
+        """What a model of this task does, for its card."""
+        return f"Image {self.name} into {len(self.classes)} classes"
 
     @property
     def rows(self) -> int:
