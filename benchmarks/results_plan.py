@@ -24,7 +24,7 @@ from headstart.evaluation.metrics import point_metrics
 from headstart.folder import cache_root
 from headstart.progress import SILENT
 from headstart.recipe import make_recipe
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.training.transfer import probabilities, transfer
 from headstart.verbs.decide import _candidates, decide
 from headstart.verbs.plan import find_source

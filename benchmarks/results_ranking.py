@@ -28,7 +28,7 @@ from headstart.folder import cache_root
 from headstart.progress import SILENT
 from headstart.ranking.rank import probabilities as own_classes
 from headstart.ranking.scores import SCORES, Rows
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.training.finetune import Feeding
 from headstart.training.transfer import Settings, probabilities, transfer
 from headstart.verbs.prepare import Prepared, prepare

@@ -26,7 +26,7 @@ from headstart.features.raw_pixels import raw_pixels
 from headstart.folder import cache_root
 from headstart.progress import SILENT
 from headstart.sources import load_source
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.training.finetune import Feeding
 from headstart.training.transfer import Settings, probabilities, transfer
 from headstart.verbs.prepare import prepare

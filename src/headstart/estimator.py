@@ -96,10 +96,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         from headstart.progress import SILENT
         from headstart.recipe import make_recipe
         from headstart.sources import load_source
+        from headstart.strategies.grammar import parse_strategy
         from headstart.strategies.handshake import handshake
-        from headstart.strategies.presets import parse_strategy
         from headstart.tasks.classification import Classification
         from headstart.training.device import pick_device
+        from headstart.training.finetune import facts
         from headstart.training.transfer import transfer
         from headstart.verbs.prepare import Prepared
         from headstart.verbs.rank import candidates, rank_prepared
@@ -127,6 +128,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             source.layers,
             Classification(dataset.classes),
             pretrained=True,
+            has=facts(source, settings_of(recipe).feeding),
             stepwise_options=recipe.stepwise_set,
         )
         self.source_ = source.name

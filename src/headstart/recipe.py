@@ -34,8 +34,8 @@ class Recipe(BaseModel):
     arch: str | None = Field(None, description="Architecture of a bare checkpoint file, e.g. timm/resnet18.")
     strategy: str = Field(
         "auto",
-        description="probe, head2toe, head, last(n), lpft, finetune, l2sp(weight=...); 'auto' compares probe, lpft and "
-        "finetune on folds of the training images.",
+        description="A tuning, + terms, such as probe, last(2), finetune+l2sp(0.01), probe>finetune(layer_decay=0.75); 'auto' "
+        "compares probe, lpft and finetune on folds of the training images.",
     )
     budget: str | None = Field(
         None,
@@ -229,6 +229,8 @@ def _plain(key: str, value: Any) -> Any:
         # a saved recipe must find its data from anywhere; names of sources are not paths
         named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
         return os.path.abspath(value) if not named and os.path.exists(value) else value
+    if key == "strategy":
+        return compose(value)
     if key in ("baselines", "augment", "imbalance") and value is False:
         return "none"
     if key in ("baselines", "sources", "log") and isinstance(value, str):
@@ -248,3 +250,27 @@ def _plain(key: str, value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def compose(value: Any) -> Any:
+    """The forms that YAML and Python have for a strategy -> its text; anything else comes back as it is.
+
+    A list is phases, a mapping is one phase: part -> its arguments, as a mapping, a list, a single value or nothing; a
+    :class:`headstart.strategies.strategy.Strategy` is its name.
+
+    >>> compose(["probe", {"finetune": {"layer_decay": 0.75}, "l2sp": 0.01}])
+    'probe>finetune(layer_decay=0.75)+l2sp(0.01)'
+    """
+    if isinstance(value, list) and value:
+        return ">".join(str(compose(phase)) for phase in value)
+    if isinstance(value, dict) and value:
+        return "+".join(f"{name}{_arguments(arguments)}" for name, arguments in value.items())
+    return getattr(value, "name", value)
+
+
+def _arguments(values: Any) -> str:
+    if values is None:
+        return ""
+    if isinstance(values, dict):
+        return f"({', '.join(f'{key}={value}' for key, value in values.items())})"
+    return f"({', '.join(str(value) for value in (values if isinstance(values, list) else [values]))})"

@@ -23,7 +23,8 @@ class Race:
         monkeypatch.setattr(choose, "probabilities", self.probabilities)
 
     def transfer(self, source, strategy, classes, train, valid, how, *, layer, **rest):
-        name = Candidate(strategy.name, layer, how.optimisation.get("lr")).name
+        short = {"probe>finetune": "lpft", "finetune+l2sp": "l2sp"}.get(strategy.name, strategy.name)
+        name = Candidate(short, layer, how.optimisation.get("lr")).name
         assert valid is None
         self.now += self.costs[name]
         self.runs.append((name, tuple(train.labels)))

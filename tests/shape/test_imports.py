@@ -118,7 +118,7 @@ def test_the_two_readmes_are_kept_equal():
 
 def test_every_verb_and_strategy_of_the_readme_exists():
     from headstart.cli.main import app
-    from headstart.strategies.presets import parse_strategy
+    from headstart.strategies.grammar import parse_strategy
 
     text = (REPO / "README.md").read_text(encoding="utf-8")
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}

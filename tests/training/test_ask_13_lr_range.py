@@ -2,19 +2,22 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.sources.source import Layer
-from headstart.strategies.presets import parse_strategy
-from headstart.strategies.tuning.tuning import set_trainable
+from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model, Task
 from headstart.training import lr_range
 from headstart.training.lr_range import lr_range_test, smoothed, suggestion
+from headstart.training.objective import bind
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 
 CPU = torch.device("cpu")
@@ -34,17 +37,15 @@ def network(dropout=0.2):
 def test(model, images, labels, task=TASK, strategy="finetune", size=16, procedure=None, **options):
     how = parse_strategy(strategy)
     stages = how.tuning.stages([Layer("all", tuple(name for name, _ in model.backbone.named_children()))])
-    set_trainable(model.backbone, stages)
+    objective = bind(replace(how, procedure=procedure or how.procedure), stages, Start(model, [], task, list, CPU, 0))
 
     def batches(epoch):
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(epoch))
-        return [(images[i], labels[i]) for i in order.split(size)]
+        return [Batch(images[i], labels[i], i) for i in order.split(size)]
 
     steps = options.pop("steps", 40)
     given = Optimisation(**{"epochs": 1, "lr": 5e-4, **options})
-    return lr_range_test(
-        model, task, stages, procedure or how.procedure, how.terms, batches, given, device=CPU, seed=0, steps=steps
-    )
+    return lr_range_test(objective, batches, given, device=CPU, seed=0, steps=steps)
 
 
 test.__test__ = False
@@ -63,8 +64,9 @@ def same(a, b):
 def assert_nothing_left(strategy="l2sp", **options):
     model, images, labels = network()
     # an optimiser in the middle of its work: its state must stay, too
-    stages = parse_strategy(strategy).tuning.stages([Layer("all", ("0", "1"))])
-    optimizer = make_optimizer(parameter_groups(model, stages, Optimisation(1, 0.01)), Optimisation(1, 0.01))
+    how = parse_strategy(strategy)
+    objective = bind(how, how.tuning.stages([Layer("all", ("0", "1"))]), Start(model, [], TASK, list, CPU, 0))
+    optimizer = make_optimizer(parameter_groups(objective, Optimisation(1, 0.01)), Optimisation(1, 0.01))
     TASK.loss(model(images), labels).backward()
     optimizer.step()
     weights = {k: v.clone() for k, v in model.state_dict().items()}

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import OutOfMemory
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Layer
-from headstart.strategies.presets import parse_strategy
-from headstart.strategies.procedures.standard import Standard
+from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
 from headstart.training import fit_memory as module
@@ -26,6 +27,7 @@ from headstart.training.finetune import predict_batches
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import train
 from headstart.training.memory_use import _group_rooms, available_bytes, peak_memory
+from headstart.training.objective import bind
 from headstart.training.optim import Optimisation
 from headstart.training.update import Pieces, batch_gradient, is_out_of_memory
 
@@ -82,14 +84,14 @@ def fit(ceiling=None, micro_batch=None, size=16, progress=SILENT, weights=None, 
     how = parse_strategy("l2sp(weight=0.1)")
     model = network(ceiling, norm, dropout)
     stages = how.tuning.stages([Layer("all", ("0", "1", "2"))])
-    penalties = {t.name: t.bind(model) for t in how.terms}
+    objective = bind(how, stages, Start(model, [Layer("all", ("0", "1", "2"))], task, list, CPU, 0))
 
     def batches(epoch):
         order = torch.randperm(48, generator=torch.Generator().manual_seed(epoch))
-        return [(images[i], targets[i]) for i in order.split(size)]
+        return [Batch(images[i], targets[i], i) for i in order.split(size)]
 
     return train(
-        model, task, stages, Standard(), penalties, batches, -(-48 // size), given, device=CPU, seed=0, folder=folder,
+        objective, batches, -(-48 // size), given, device=CPU, seed=0, folder=folder,
         micro_batch=micro_batch, progress=progress,
     )  # fmt: skip
 
@@ -149,19 +151,18 @@ def test_ask_26_pieces_have_the_gradient_of_the_whole_batch(case, micro):
     weights = np.array([0.2, 1.0, 3.0], dtype=np.float32) if "weights" in case else None
     task = Classification(("a", "b", "c"), label_smoothing=0.1, class_weights=weights)
     targets = nn.functional.one_hot(labels, 3).float() * 0.7 + 0.1 if case == "soft" else labels
-    term = parse_strategy("l2sp(weight=0.1)").terms[0].bind(model)
+    how, start = parse_strategy("l2sp(weight=0.1)"), Start(model, [], task, list, CPU, 0)
+    objective = bind(how, how.tuning.stages([Layer("all", ("0",))]), start)
     with torch.no_grad():
         for p in model.parameters():
             p += 0.1
-    parts = Standard().losses(model, task, images, targets, {"l2sp": term})
+    parts = objective.losses(Batch(images, targets), 0.0)
     sum(parts.values()).backward()
     whole = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     cut = [0, 8, 16, 18] if "accumulate" in case else [0, 18]  # batches of 8, 8 and 2 that make one update
-    window = [(images[a:b], targets[a:b]) for a, b in itertools.pairwise(cut)]
-    values = batch_gradient(
-        model, task, Standard(), {"l2sp": term}, window, Pieces(micro, print, "test"), accelerator(CPU, "fp32")
-    )
+    window = [Batch(images[a:b], targets[a:b]) for a, b in itertools.pairwise(cut)]
+    values = batch_gradient(objective, window, Pieces(micro, print, "test"), accelerator(CPU, "fp32"))
     for p, expected in zip(model.parameters(), whole, strict=True):
         torch.testing.assert_close(p.grad, expected, rtol=1e-6, atol=1e-6 * expected.abs().max().item())
     assert values == pytest.approx({k: v.item() for k, v in parts.items()}, rel=1e-6)
@@ -231,11 +232,11 @@ def probe(model=None, batch_size=16, available=10**12, margin=0.0, strategy="fin
     stages = how.tuning.stages([Layer("all", ("0", "1", "2"))])
 
     def worst(n):
-        return torch.randn(n, 3, 6, 6), torch.arange(n) % 3
+        return Batch(torch.randn(n, 3, 6, 6), torch.arange(n) % 3)
 
+    objective = bind(how, stages, Start(model, [], Classification(("a", "b", "c")), list, CPU, 0))
     return fit_memory(
-        model, Classification(("a", "b", "c")), stages, how.procedure, how.terms, Optimisation(epochs=1, lr=0.01, **options),
-        worst, batch_size, device=CPU, available=available, margin=margin,
+        objective, Optimisation(epochs=1, lr=0.01, **options), worst, batch_size, device=CPU, available=available, margin=margin,
     )  # fmt: skip
 
 
@@ -262,7 +263,7 @@ def test_ask_26_the_probe_runs_the_optimiser(monkeypatch):
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noticed)
     gradient = module.batch_gradient
-    monkeypatch.setattr(module, "batch_gradient", lambda *a: (batch.append(len(a[4][0][0])), gradient(*a))[1])
+    monkeypatch.setattr(module, "batch_gradient", lambda *a: (batch.append(len(a[1][0])), gradient(*a))[1])
     assert probe().micro_batch == 4
 
 

@@ -9,7 +9,7 @@ import torch
 
 from headstart.evaluation.metrics import point_metrics
 from headstart.progress import SILENT
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.training.head2toe import FRACTIONS, count, fit_head2toe, normalised
 from headstart.training.probe import fit_probe
 from headstart.training.transfer import Settings, probabilities, transfer

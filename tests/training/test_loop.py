@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.errors import Diverged
 from headstart.progress import SILENT
 from headstart.sources.source import Layer
-from headstart.strategies.presets import parse_strategy
-from headstart.strategies.procedures.standard import Standard
-from headstart.strategies.tuning.tuning import set_trainable
+from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
 from headstart.training.loop import train
+from headstart.training.objective import bind
 from headstart.training.optim import Optimisation
 
 LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3",))]
@@ -35,14 +36,13 @@ def run(strategy="finetune", epochs=4, folder=None, stop_after=None, valid=True,
     how = parse_strategy(strategy)
     stages = how.tuning.stages(LAYERS)
     model = Model(net, TASK.head(4), dropout=0.2)
-    set_trainable(net, stages)
-    penalties = {t.name: t.bind(model) for t in how.terms}
+    objective = bind(how, stages, Start(model, LAYERS, TASK, list, torch.device("cpu"), 0))
     start = {k: v.clone() for k, v in net.state_dict().items()}
     images, labels = problem()
 
     def batches(epoch):
         order = torch.randperm(24, generator=torch.Generator().manual_seed(epoch))
-        return [(images[i], labels[i]) for i in order.split(8)]
+        return [Batch(images[i], labels[i], i) for i in order.split(8)]
 
     def validate(m):
         with torch.no_grad():
@@ -54,7 +54,7 @@ def run(strategy="finetune", epochs=4, folder=None, stop_after=None, valid=True,
             raise KeyboardInterrupt
 
     fitted = train(
-        model, TASK, stages, Standard(), penalties, batches, 3, Optimisation(epochs=epochs, lr=0.01, **options),
+        objective, batches, 3, Optimisation(epochs=epochs, lr=0.01, **options),
         device=torch.device("cpu"), seed=0, validate=validate if valid else None, folder=folder, progress=SILENT, on_epoch=stop,
     )  # fmt: skip
     return fitted, start
@@ -133,10 +133,10 @@ def test_accumulating_equals_one_large_batch():
     def fit(size, accumulate):
         torch.manual_seed(0)
         model = Model(nn.Sequential(nn.Flatten(), nn.Linear(108, 4)), TASK.head(4))
-        stages = parse_strategy("finetune").tuning.stages([Layer("l", ("1",))])
-        pieces = [(a, b) for a, b in zip(images.split(size), labels.split(size), strict=True)]
+        how, start = parse_strategy("finetune"), Start(model, [], TASK, list, torch.device("cpu"), 0)
+        pieces = [Batch(a, b) for a, b in zip(images.split(size), labels.split(size), strict=True)]
         return train(
-            model, TASK, stages, Standard(), {}, lambda e: pieces, len(pieces),
+            bind(how, how.tuning.stages([Layer("l", ("1",))]), start), lambda e: pieces, len(pieces),
             Optimisation(epochs=2, lr=0.01, optimizer="sgd", accumulate=accumulate, grad_clip=None),
             device=torch.device("cpu"), seed=0, progress=SILENT,
         ).model  # fmt: skip

@@ -7,8 +7,11 @@ import torch
 from torch import nn
 
 from headstart.sources.source import Layer
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.terms.term import Start
+from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
+from headstart.training.objective import bind
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
 from headstart.training.transfer import resolve
 
@@ -47,7 +50,11 @@ def test_constant():
 def test_groups_name_rate_and_decay():
     model = Model(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), nn.Linear(3, 2))
     layers = [Layer("a", ("0",)), Layer("b", ("1",))]
-    groups = parameter_groups(model, parse_strategy("finetune").tuning.stages(layers), Optimisation(epochs=1, lr=0.1))
+    how, start = (
+        parse_strategy("finetune"),
+        Start(model, layers, Classification(("a", "b")), list, torch.device("cpu"), 0),
+    )
+    groups = parameter_groups(bind(how, how.tuning.stages(layers), start), Optimisation(epochs=1, lr=0.1))
     found = {g["name"]: (g["lr"], g["weight_decay"]) for g in groups}
     assert found == {
         "a": (0.1, 0.01), "a (no decay)": (0.1, 0.0), "b (no decay)": (0.1, 0.0), "head": (1.0, 0.01), "head (no decay)": (1.0, 0.0),

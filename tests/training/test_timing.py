@@ -9,8 +9,8 @@ from headstart.data import loader
 from headstart.data.dataset import ImageDataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.progress import SILENT
-from headstart.sources.source import Layer
-from headstart.strategies.presets import parse_strategy
+from headstart.sources.source import Layer, LoadReport, Source
+from headstart.strategies.grammar import parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training import checkpoint, timing
 from headstart.training.finetune import Feeding, finetune
@@ -80,14 +80,18 @@ def test_the_prediction_is_what_training_takes(clock, monkeypatch, tmp_path, n, 
     train_set, valid_set = images(n), images(40)
     how, options = parse_strategy("finetune"), Optimisation(epochs=epochs, lr=0.01)
     feeding = Feeding(batch_size=batch, workers=1)
-    args = (Body(clock), [Layer("all", ("layer",))], 4, PREP, how, TASK, train_set, valid_set, feeding, options)
-    before = {k: v.clone() for k, v in args[0].state_dict().items()}
-    times = measure_times(*args, pretrained=True, device=torch.device("cpu"), seed=0, steps=2)
-    assert all(torch.equal(v, before[k]) for k, v in args[0].state_dict().items())
+    body = Body(clock)
+    source = Source(
+        "a", "", "", {}, body, PREP, [Layer("all", ("layer",))], 4, "", "", "", LoadReport(0, (), (), 0), lambda: body
+    )
+    args = (how, TASK, train_set, valid_set, feeding, options)
+    before = {k: v.clone() for k, v in body.state_dict().items()}
+    times = measure_times(source, *args, pretrained=True, device=torch.device("cpu"), seed=0, steps=2)
+    assert all(torch.equal(v, before[k]) for k, v in body.state_dict().items())
     predicted = times.training(epochs, n, 40)
     start = clock.now
     finetune(
-        *args, pretrained=True, device=torch.device("cpu"), seed=0, metric="accuracy", folder=tmp_path, progress=SILENT,
+        source, body, *args, pretrained=True, device=torch.device("cpu"), seed=0, metric="accuracy", folder=tmp_path, progress=SILENT,
         score=lambda p, y: {"accuracy": float((p.argmax(1) == y).mean()), "loss": 1.0},
     )  # fmt: skip
     actual = clock.now - start

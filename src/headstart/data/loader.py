@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,10 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from headstart.data.augment import Augmentation
+from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.images import read_image
 from headstart.data.preprocessing import Preprocessing
-
-
-@dataclass(frozen=True)
-class Batch:
-    """``images`` float32 (B, 3, S, S), normalised; ``labels`` int64 (B,) or ``None``; ``index`` int64 (B,) into the data set."""
-
-    images: torch.Tensor
-    labels: torch.Tensor | None
-    index: torch.Tensor
 
 
 class DecodedCache:

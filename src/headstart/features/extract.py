@@ -254,6 +254,7 @@ def _compute(
             found = runner(batch.images)
             if found is None:
                 return
+            assert batch.index is not None
             to = places[batch.index.numpy()]
             X[to] = found.numpy()
             waiting.extend(map(int, to))

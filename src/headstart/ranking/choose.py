@@ -15,7 +15,7 @@ from headstart.data.dataset import ImageDataset
 from headstart.errors import WorkError
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.training.folds import assign_folds
 from headstart.training.transfer import Score, Settings, probabilities, transfer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from headstart.errors import HandshakeError, sentence
 from headstart.sources.source import Layer
@@ -15,6 +15,14 @@ WORDS = {
     "frozen_backbone": ("solves the head on features that stay the same", "but the tuning trains the backbone"),
     "pretrained_backbone": ("holds the model near a pretrained start", "but the backbone starts from random weights"),
     "class_probabilities": ("needs class probabilities", "but the task gives none"),
+    "source_head": ("reads the head of the source task", "but this source comes without one"),
+    "hard_labels": ("needs one label an image", "but mixup or CutMix mix them"),
+    "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
+}
+FIXES = {
+    "hard_labels": "leave out --mixup and --cutmix",
+    "unlabelled_target": "--unlabelled FOLDER",
+    "source_head": "--strategy finetune, or a source with a head: headstart pretrain",
 }
 
 
@@ -24,6 +32,7 @@ def handshake(
     task: Task,
     *,
     pretrained: bool,
+    has: Collection[str] = (),
     stepwise_options: Sequence[str] = (),
     layer: str = "last",
 ) -> list[Stage]:
@@ -34,6 +43,7 @@ def handshake(
         layers: the backbone's layers, from the input to the output.
         task: what is predicted.
         pretrained: whether the backbone starts from a source.
+        has: what else is there: ``"source_head"``, ``"hard_labels"``, ``"unlabelled_target"``.
         stepwise_options: options that the user set and that only gradient steps obey (``epochs``, ``augment``, ...).
         layer: the layer that the head shall read: a name, ``"auto"`` or ``"last"``.
 
@@ -41,11 +51,12 @@ def handshake(
         HandshakeError: a part that would do nothing, or cannot work, in one sentence.
     """
     stages = strategy.tuning.stages(layers)
-    has = set(task.gives)
+    has = {*task.gives, *has}
     has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
     if pretrained:
         has.add("pretrained_backbone")
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
+    parts.append((f"tuning {strategy.name.split('+')[0]!r}", strategy.tuning.needs))
     parts.append((f"procedure {strategy.procedure.name!r}", strategy.procedure.needs))
     for name, needs in parts:
         for need in sorted(needs - has):
@@ -54,7 +65,7 @@ def handshake(
                 sentence(
                     f"{name} {does}, {missing}, so it cannot act",
                     where=f"strategy {strategy.name!r}",
-                    fix="--strategy finetune",
+                    fix=FIXES.get(need, "--strategy finetune"),
                 )
             )
     if strategy.solved_head and not pretrained:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,24 @@ import torch
 from torch import nn
 
 from headstart.data.augment import augmentation, mix_batch
+from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
-from headstart.sources.source import Layer
+from headstart.sources.source import Source
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
-from headstart.strategies.terms.term import Penalty
-from headstart.strategies.tuning.tuning import Stage, set_trainable
+from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification, sampler_weights
 from headstart.tasks.task import Model
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
+from headstart.training.objective import Objective, bind, unbind
 from headstart.training.optim import Optimisation
-from headstart.training.update import Batch, Pieces
+from headstart.training.update import Pieces
 
 EVAL_BATCH = 64
 """Images at once in an evaluation, where memory sets no other number."""
@@ -63,10 +64,8 @@ class Feeding:
 
 
 def finetune(
+    source: Source,
     backbone: nn.Module,
-    layers: Sequence[Layer],
-    width: int,
-    preprocessing: Preprocessing,
     strategy: Strategy,
     task: Classification,
     train_set: ImageDataset,
@@ -89,8 +88,9 @@ def finetune(
     """Train ``backbone`` with a new head on ``train_set`` as ``strategy`` says.
 
     Args:
-        backbone: (B, 3, H, W) -> (B, ``width``); changed in place.
-        pretrained: whether it carries a source's weights (terms may need that).
+        source: layers, width, preprocessing and head of the source; its own backbone is not touched.
+        backbone: one of the source's architecture, (B, 3, H, W) -> (B, width); changed in place.
+        pretrained: whether it carries the source's weights (terms may need that).
         valid_set: chooses the best epoch; ``None`` keeps the last one.
         score: (probabilities (n, K), labels (n,)) -> scores by name, with ``metric`` and ``loss``.
         folder: checkpoints and what was settled before the first step; training goes on from those that are there.
@@ -102,11 +102,11 @@ def finetune(
         OutOfMemory: one image at a time does not fit.
     """
     course = set_up(
-        backbone, layers, width, preprocessing, strategy, task, train_set, feeding, pretrained=pretrained, device=device,
-        seed=seed, head_start=head_start,
+        source, backbone, strategy, task, train_set, feeding, pretrained=pretrained, device=device, seed=seed,
+        head_start=head_start,
     )  # fmt: skip
     options, micro_batch, found = settle(
-        course, strategy, task, preprocessing, feeding, options, device=device, seed=seed, precision=precision, folder=folder,
+        course, source.preprocessing, feeding, options, device=device, seed=seed, precision=precision, folder=folder,
         progress=progress, name=name,
     )  # fmt: skip
 
@@ -114,25 +114,23 @@ def finetune(
         assert valid_set is not None and valid_set.labels is not None
         return score(
             predict_batches(
-                current, task, valid_set, preprocessing, device, batch_size=micro_batch or EVAL_BATCH,
+                current, task, valid_set, source.preprocessing, device, batch_size=micro_batch or EVAL_BATCH,
                 cache=course.cache, workers=feeding.workers, say=progress.say,
             ),
             valid_set.labels,
         )  # fmt: skip
 
     fitted = train(
-        course.model, task, course.stages, strategy.procedure, course.penalties, course.batches, course.steps, options,
-        device=device, seed=seed, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
+        course.objective, course.batches, course.steps, options, device=device, seed=seed, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
         precision=precision, micro_batch=micro_batch, folder=folder, progress=progress, name=name, on_epoch=on_epoch,
     )  # fmt: skip
+    unbind(strategy, fitted.model)
     fitted.extra |= {"options": options, **found}
     return fitted
 
 
 def settle(
     course: Course,
-    strategy: Strategy,
-    task: Classification,
     preprocessing: Preprocessing,
     feeding: Feeding,
     options: Optimisation,
@@ -154,11 +152,12 @@ def settle(
     """
     kept = folder / "settled.json" if folder else None
     found: dict[str, Any] = read_json(kept) if kept and kept.exists() else {}
-    parts = (course.model, task, course.stages, strategy.procedure, strategy.terms)
+    task = course.objective.task
+    assert isinstance(task, Classification)
     if feeding.fit_memory and "memory" not in found:
         memory = fit_memory(
-            *parts, options, lambda n: worst_batch(n, preprocessing, task, feeding), course.size, device=device,
-            precision=precision,
+            course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding), course.size,
+            device=device, precision=precision,
         )  # fmt: skip
         progress.say(f"{name}: {memory.why}")
         found["memory"] = memory.to_dict()
@@ -166,7 +165,7 @@ def settle(
     micro = memory_found["micro_batch"] if memory_found and memory_found["pieces"] > 1 else None
     if options.find_lr and "lr_range" not in found:
         tested = lr_range_test(
-            *parts, course.batches, options, device=device, seed=seed, precision=precision, micro_batch=micro,
+            course.objective, course.batches, options, device=device, seed=seed, precision=precision, micro_batch=micro,
             progress=progress, name=name,
         )  # fmt: skip
         progress.say(f"{name}: learning rate {tested.why}")
@@ -183,7 +182,7 @@ def worst_batch(n: int, preprocessing: Preprocessing, task: Classification, feed
     targets = torch.arange(n) % k
     if feeding.mixup or feeding.cutmix:
         targets = nn.functional.one_hot(targets, k).to(torch.float32)
-    return torch.randn(n, 3, preprocessing.size, preprocessing.size), targets
+    return Batch(torch.randn(n, 3, preprocessing.size, preprocessing.size), targets, torch.arange(n))
 
 
 @dataclass
@@ -191,15 +190,12 @@ class Course:
     """Everything that the loop needs, before the first step.
 
     Attributes:
-        model: backbone and new head, ``requires_grad`` as the tuning says.
-        stages, penalties: of the strategy, bound to the model.
+        objective: backbone and new head, the strategy bound to them.
         batches: epoch -> batches of ``size`` images; ``steps`` of them an epoch.
         cache: decoded images that ``batches`` keeps.
     """
 
-    model: Model
-    stages: list[Stage]
-    penalties: dict[str, Penalty]
+    objective: Objective
     batches: Batches
     steps: int
     size: int
@@ -207,10 +203,8 @@ class Course:
 
 
 def set_up(
+    source: Source,
     backbone: nn.Module,
-    layers: Sequence[Layer],
-    width: int,
-    preprocessing: Preprocessing,
     strategy: Strategy,
     task: Classification,
     train_set: ImageDataset,
@@ -222,15 +216,21 @@ def set_up(
     head_start: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> Course:
     """Handshake, head, tuning, terms and batches; arguments as for :func:`finetune`."""
-    stages = handshake(strategy, layers, task, pretrained=pretrained)
+    stages = handshake(strategy, source.layers, task, pretrained=pretrained, has=facts(source, feeding))
     torch.manual_seed(seed)
-    head = task.head(width)
+    head = task.head(source.width)
     if head_start is not None:
         head.load_state_dict({"weight": head_start[0], "bias": head_start[1]})
-    model = Model(backbone, head, feeding.dropout)
-    model.to(device)
-    set_trainable(backbone, stages)
-    penalties = {term.name: term.bind(model) for term in strategy.terms}
+    cache = DecodedCache(DECODED_BYTES)
+    start = Start(
+        Model(backbone, head, feeding.dropout), source.layers, task,
+        lambda: batches(
+            train_set, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
+        ),
+        device, seed, source.head if pretrained else None, source.classes, len(train_set),
+    )  # fmt: skip
+    start.model.to(device)
+    objective = bind(strategy, stages, start)
 
     assert train_set.labels is not None
     n = len(train_set)
@@ -239,26 +239,34 @@ def set_up(
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.labels) if feeding.balanced else None
     augment = augmentation(feeding.augment)
-    cache = DecodedCache(DECODED_BYTES)
     k = len(task.classes)
 
-    def train_batches(epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
         mixing = torch.Generator().manual_seed(order)
         for batch in batches(
-            train_set, preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
+            train_set, source.preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
             drop_last=lone, workers=feeding.workers, cache=cache,
         ):  # fmt: skip
-            images, targets = batch.images, batch.labels
-            assert targets is not None
             if feeding.mixup or feeding.cutmix:
-                onehot = nn.functional.one_hot(targets, k).to(torch.float32)
+                assert batch.targets is not None
+                onehot = nn.functional.one_hot(batch.targets, k).to(torch.float32)
                 images, targets = mix_batch(
-                    images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
+                    batch.images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
                 )
-            yield images, targets
+                batch = replace(batch, images=images, targets=targets)
+            yield batch
 
-    return Course(model, stages, penalties, train_batches, steps, size, cache)
+    return Course(objective, train_batches, steps, size, cache)
+
+
+def facts(source: Source, feeding: Feeding) -> frozenset[str]:
+    """What a strategy may count on, beyond what the task gives; the words are those of the handshake."""
+    found = {
+        "source_head": source.head is not None,
+        "hard_labels": not (feeding.mixup or feeding.cutmix),
+    }
+    return frozenset(name for name, there in found.items() if there)
 
 
 @torch.inference_mode()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
+from headstart.data.batch import Batch
 from headstart.errors import OutOfMemory, sentence
-from headstart.strategies.procedures.procedure import Procedure
-from headstart.strategies.terms.term import Term
-from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
-from headstart.tasks.task import Model, Task
 from headstart.training.device import accelerator
 from headstart.training.memory_use import available_bytes, peak_memory, used_bytes
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient, is_out_of_memory
+from headstart.training.update import Pieces, apply_gradient, batch_gradient, is_out_of_memory
 
 MARGIN = 0.1
 """Share of the available memory that is left alone: other processes grow, allocators waste."""
@@ -52,11 +50,7 @@ class MemoryFit:
 
 
 def fit_memory(
-    model: Model,
-    task: Task,
-    stages: Sequence[Stage],
-    procedure: Procedure,
-    terms: Sequence[Term],
+    objective: Objective,
     options: Optimisation,
     worst: Callable[[int], Batch],
     batch_size: int,
@@ -66,7 +60,7 @@ def fit_memory(
     available: int | None = None,
     margin: float = MARGIN,
 ) -> MemoryFit:
-    """Find how many images of a batch can go through ``model`` at once.
+    """Find how many images of a batch can go through the model at once.
 
     Real steps are run on a copy of the model with more and more images, doubling: two updates (the optimiser
     makes its state in the first, so that the second holds state and activations together), then an evaluation of as
@@ -75,8 +69,7 @@ def fit_memory(
     trials before it stays below the limit, and counts only if its measured peak does.
 
     Args:
-        model: left as it is, as are all random states.
-        terms: bound to the copy.
+        objective: left as it is, as are all random states.
         worst: n -> a batch of n images as large as they come, with targets as they come.
         batch_size: >= 1, the images of an update.
         available: bytes; default: :func:`headstart.training.memory_use.available_bytes`.
@@ -94,7 +87,7 @@ def fit_memory(
 
     def fits(size: int) -> bool:
         nonlocal how
-        peak, how, done = _trial(model, task, stages, procedure, terms, options, worst(size), device, precision)
+        peak, how, done = _trial(objective, options, worst(size), device, precision)
         tried.append((size, peak - before, done and peak - before <= limit))
         return tried[-1][2]
 
@@ -138,15 +131,14 @@ def _line(tried: list[tuple[int, int, bool]], size: int) -> float:
 
 
 def _trial(
-    model: Model, task: Task, stages: Sequence[Stage], procedure: Procedure, terms: Sequence[Term], options: Optimisation,
-    batch: Batch, device: torch.device, precision: str,
-) -> tuple[int, str, bool]:  # fmt: skip
+    objective: Objective, options: Optimisation, batch: Batch, device: torch.device, precision: str
+) -> tuple[int, str, bool]:
     """Peak bytes, how they were measured, and whether two updates and an evaluation went through."""
     done = False
     used_bytes(device)  # gives back what was freed
     with peak_memory(device) as peak:
         try:
-            _steps(copy.deepcopy(model), task, stages, procedure, terms, options, batch, device, precision)
+            _steps(copy.deepcopy(objective), options, batch, device, precision)
             done = True
         except Exception as error:
             if not is_out_of_memory(error) and not isinstance(error, OutOfMemory):
@@ -157,24 +149,17 @@ def _trial(
     return peak.bytes, peak.how, done
 
 
-def _steps(
-    model: Model, task: Task, stages: Sequence[Stage], procedure: Procedure, terms: Sequence[Term], options: Optimisation,
-    batch: Batch, device: torch.device, precision: str,
-) -> None:  # fmt: skip
-    engine = accelerator(device, precision)
+def _steps(objective: Objective, options: Optimisation, batch: Batch, device: torch.device, precision: str) -> None:
+    engine, model = accelerator(device, precision), objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    penalties = {term.name: term.bind(model) for term in terms}
-    optimizer = make_optimizer(parameter_groups(model, stages, options), options)
-    net, optimizer = engine.prepare(model, optimizer)
-    model.train()
-    frozen_to_eval(model.backbone, stages)
+    optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))
+    objective.begin(1.0)
     for _ in range(2):
-        batch_gradient(net, task, procedure, penalties, [batch], _Once(), engine)
-        apply_gradient(optimizer, net, engine, options, "the memory probe")
+        batch_gradient(objective, [batch], _Once(), engine)
+        apply_gradient(optimizer, objective, engine, options, "the memory probe")
     model.eval()
     with torch.inference_mode():
-        images = batch[0].to(engine.device, memory_format=torch.channels_last)
-        task.decode(model(images)).cpu()
+        objective.task.decode(model(batch.to(engine.device).images)).cpu()
 
 
 class _Once(Pieces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.data.batch import Batch
 from headstart.errors import Diverged, sentence
 from headstart.progress import Progress
-from headstart.strategies.procedures.procedure import Procedure
-from headstart.strategies.terms.term import Penalty
-from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
-from headstart.tasks.task import Model, Task
+from headstart.tasks.task import Model
 from headstart.training import checkpoint
 from headstart.training.device import accelerator
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
-from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, apply_gradient, batch_gradient
 
 Batches = Callable[[int], Iterable[Batch]]
-"""epoch -> (images (B, 3, H, W), targets (B,) or (B, K)); the same epoch gives the same batches every time."""
+"""epoch -> labelled batches; the same epoch gives the same ones every time."""
 
 
 @dataclass
@@ -52,11 +51,7 @@ class Fitted:
 
 
 def train(
-    model: Model,
-    task: Task,
-    stages: Sequence[Stage],
-    procedure: Procedure,
-    penalties: Mapping[str, Penalty],
+    objective: Objective,
     batches: Batches,
     steps_per_epoch: int,
     options: Optimisation,
@@ -72,17 +67,13 @@ def train(
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fitted:
-    """Train ``model`` and give back its best epoch.
+    """Train the model of ``objective`` and give back its best epoch.
 
     After each epoch the whole state is kept in ``folder``; called again with the same arguments, training goes on from
     there and ends as if it had never stopped, since every epoch draws its randomness from (seed, epoch) alone.
 
     Args:
-        model: on any device; its ``requires_grad`` flags are already set by the tuning.
-        task: gives the loss.
-        stages: which layers move and how fast.
-        procedure: how one update runs.
-        penalties: the bound terms of the strategy, by name.
+        objective: model, task, and the strategy bound to them; changed in place.
         batches: epoch (from 0) -> batches.
         steps_per_epoch: batches an epoch.
         options: optimiser, schedule, epochs.
@@ -105,13 +96,13 @@ def train(
     """
     start = time.perf_counter()
     engine = accelerator(device, precision)
+    model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(parameter_groups(model, stages, options), options)
+    optimizer = make_optimizer(parameter_groups(objective, options), options)
     peaks = [group["lr"] for group in optimizer.param_groups]
     updates = math.ceil(steps_per_epoch / options.accumulate)
     total = updates * options.epochs
-    net, optimizer = engine.prepare(model, optimizer)
-    plain: Model = engine.unwrap_model(net, keep_fp32_wrapper=False)
+    optimizer = engine.prepare(optimizer)
 
     epoch, stale = 0, 0
     history: list[dict[str, Any]] = []
@@ -119,7 +110,8 @@ def train(
     best_weights: dict[str, torch.Tensor] = {}
     state = checkpoint.load_last(folder) if folder else None
     if state:
-        plain.load_state_dict(state["model"])
+        model.load_state_dict(state["model"])
+        objective.penalties.load_state_dict(state.get("terms", {}))
         optimizer.load_state_dict(state["optimizer"])
         epoch, history, best, stale = state["epoch"], state["history"], state["best"], state["stale"]
         micro_batch = state.get("micro_batch", micro_batch)
@@ -135,13 +127,12 @@ def train(
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         began, seen = time.perf_counter(), 0
         sums: dict[str, float] = {}
-        net.train()
-        frozen_to_eval(plain.backbone, stages)
+        objective.begin(epoch / options.epochs)
         for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
             factor = schedule_factor(epoch * updates + update, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            values = batch_gradient(net, task, procedure, penalties, window, pieces, engine)
+            values = batch_gradient(objective, window, pieces, engine, epoch / options.epochs)
             if not math.isfinite(sum(values.values())):
                 raise Diverged(
                     sentence(
@@ -149,8 +140,8 @@ def train(
                         got=values, fix=f"--lr {options.lr / 10:g}",
                     )
                 )  # fmt: skip
-            apply_gradient(optimizer, net, engine, options, name)
-            n = sum(len(images) for images, _ in window)
+            apply_gradient(optimizer, objective, engine, options, name)
+            n = sum(map(len, window))
             for key, value in values.items():
                 sums[key] = sums.get(key, 0.0) + value * n
             seen += n
@@ -161,17 +152,17 @@ def train(
         row |= {key: value / seen for key, value in sums.items()}
         row |= {"lr": optimizer.param_groups[0]["lr"], "images_per_second": seen / train_seconds}
         if validate:
-            plain.eval()
-            scores = validate(plain)
+            model.eval()
+            scores = validate(model)
             row |= {f"valid_{key}": value for key, value in scores.items()}
             rank = [scores[metric], -scores["loss"]]
             stale = 0 if not best or rank > best[1:] else stale + 1
             if stale == 0:
                 best = [epoch, *rank]
-                best_weights = copy.deepcopy(plain.state_dict())
+                best_weights = copy.deepcopy(model.state_dict())
             stopped = options.patience is not None and stale >= options.patience
         else:
-            best, best_weights = [epoch, 0.0, 0.0], plain.state_dict()
+            best, best_weights = [epoch, 0.0, 0.0], model.state_dict()
         row["seconds"] = time.perf_counter() - began
         if options.seconds is not None and epoch < options.epochs:
             # of the epochs of this call; the first one decodes the images and is not typical of what follows
@@ -191,21 +182,21 @@ def train(
             checkpoint.save_last(
                 folder,
                 {
-                    "model": plain.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
+                    "model": model.state_dict(), "terms": objective.penalties.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch,
                     "history": history, "best": best, "stale": stale, "stopped": stopped,
                     "micro_batch": pieces.largest,
                 },
             )  # fmt: skip
     progress.done()
     if best_weights:
-        plain.load_state_dict(best_weights)
-    plain.eval()
+        model.load_state_dict(best_weights)
+    model.eval()
     criterion = (
         f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    return Fitted(plain, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
+    return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
 
 
 def _windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.data.batch import Batch
 from headstart.progress import SILENT, Progress
-from headstart.strategies.procedures.procedure import Procedure
-from headstart.strategies.terms.term import Term
-from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
-from headstart.tasks.task import Model, Task
 from headstart.training.device import accelerator
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, apply_gradient, batch_gradient
 
 RUNS = 3
 STEPS = 40
@@ -69,11 +67,7 @@ class LrRange:
 
 
 def lr_range_test(
-    model: Model,
-    task: Task,
-    stages: Sequence[Stage],
-    procedure: Procedure,
-    terms: Sequence[Term],
+    objective: Objective,
     batches: Callable[[int], Iterable[Batch]],
     options: Optimisation,
     *,
@@ -87,7 +81,7 @@ def lr_range_test(
 ) -> LrRange:
     """Sweep the learning rate upwards while training a copy, three times, and suggest one.
 
-    In each run a copy of ``model`` takes ``steps`` updates of the real kind (same optimiser, groups, clipping, terms) at
+    In each run a copy of ``objective`` takes ``steps`` updates of the real kind (same optimiser, groups, clipping, terms) at
     rates ``lr_i = low (high / low)^(i / (steps - 1))``, with low = ``options.lr`` / 100 and high = 1000 ``options.lr``.
     The losses l_i are smoothed, ``s_i = (1 - b) sum_j b^(i-j) l_j / (1 - b^(i+1))`` with b = 0.8. A run ends where the loss
     is not finite or 4 times the lowest s so far. Its suggestion is a **tenth of the rate where s is lowest**: the lowest
@@ -97,13 +91,12 @@ def lr_range_test(
     A run says nothing where s falls by less than 5 % of the first loss, or where the lowest s is one of the first three;
     unless two runs speak, the family's default ``options.lr`` is kept.
 
-    Nothing is left behind: the runs work on copies, with terms bound to them, and every random state is put back. Run r
+    Nothing is left behind: the runs work on copies, terms included, and every random state is put back. Run r
     draws from (seed, r) and takes the batches of the epochs r, r + 3, r + 6, ..., so that the same call gives the same
     result to the bit on the same machine.
 
     Args:
-        model: as it stands before the first step; its ``requires_grad`` flags are set by the tuning.
-        terms: bound to each copy.
+        objective: as it stands before the first step. Layers that open later are swept open.
         batches: epoch -> batches, a pure function of the epoch.
         options: ``lr`` is the family's default; schedule and epochs play no part.
         micro_batch: as for :func:`headstart.training.loop.train`.
@@ -122,7 +115,7 @@ def lr_range_test(
         for r in range(RUNS):
             torch.manual_seed(int(np.random.SeedSequence([seed, 13, r]).generate_state(1)[0]))
             losses = _sweep(
-                copy.deepcopy(model), task, stages, procedure, terms, _endless(batches, r), options, rates,
+                copy.deepcopy(objective), _endless(batches, r), options, rates,
                 device=device, precision=precision, pieces=Pieces(micro_batch, progress.say, name), progress=progress,
             )  # fmt: skip
             lr, why = suggestion(rates, losses)
@@ -174,29 +167,26 @@ def suggestion(rates: np.ndarray, losses: Sequence[float]) -> tuple[float | None
 
 
 def _sweep(
-    model: Model, task: Task, stages: Sequence[Stage], procedure: Procedure, terms: Sequence[Term],
-    batches: Iterator[Batch], options: Optimisation, rates: np.ndarray, *, device: torch.device, precision: str,
-    pieces: Pieces, progress: Progress,
+    objective: Objective, batches: Iterator[Batch], options: Optimisation, rates: np.ndarray, *, device: torch.device,
+    precision: str, pieces: Pieces, progress: Progress,
 ) -> list[float]:  # fmt: skip
     """The loss before each update, up to the one that diverges."""
     engine = accelerator(device, precision)
-    model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    penalties = {term.name: term.bind(model) for term in terms}
-    optimizer = make_optimizer(parameter_groups(model, stages, replace(options, lr=1.0)), options)
+    objective.model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(parameter_groups(objective, replace(options, lr=1.0)), options)
     scales = [group["lr"] for group in optimizer.param_groups]
-    net, optimizer = engine.prepare(model, optimizer)
-    model.train()
-    frozen_to_eval(model.backbone, stages)
+    optimizer = engine.prepare(optimizer)
+    objective.begin(1.0)
     losses: list[float] = []
     for rate in rates:
         for group, scale in zip(optimizer.param_groups, scales, strict=True):
             group["lr"] = float(rate) * scale
         window = [next(batches) for _ in range(options.accumulate)]
-        loss = sum(batch_gradient(net, task, procedure, penalties, window, pieces, engine).values())
+        loss = sum(batch_gradient(objective, window, pieces, engine).values())
         if not math.isfinite(loss) or (losses and loss > DIVERGED * smoothed(losses).min()):
             break
         losses.append(loss)
-        apply_gradient(optimizer, net, engine, options, "the range test")
+        apply_gradient(optimizer, objective, engine, options, "the range test")
         progress.advance(1, loss=loss, lr=float(rate))
     return losses
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from headstart.strategies.tuning.tuning import Stage, part
-from headstart.tasks.task import Model
+from headstart.strategies.tuning.tuning import moving
+from headstart.training.objective import Objective
 
 HEAD_LR_SCALE = 10.0
 """A new head learns this many times faster than a pretrained backbone (the usual practice in transfer learning)."""
@@ -57,21 +56,21 @@ def default_lr(optimizer: str, *, pretrained: bool) -> float:
     return (5e-4 if pretrained else 2e-3) * (20 if optimizer == "sgd" else 1)
 
 
-def parameter_groups(model: Model, stages: Sequence[Stage], options: Optimisation) -> list[dict[str, Any]]:
-    """Two groups (with and without weight decay) for each stage that moves, and for the head."""
-    parts: list[tuple[str, float, list[nn.Parameter]]] = []
-    for stage in stages:
-        if stage.trainable:
-            found: list[nn.Parameter] = []
-            for name in stage.layer.modules:
-                item = part(model.backbone, name)
-                found += list(item.parameters()) if isinstance(item, nn.Module) else [item]
-            parts.append((stage.layer.name, stage.lr_scale, found))
+def parameter_groups(objective: Objective, options: Optimisation) -> list[dict[str, Any]]:
+    """Two groups (with and without weight decay) for each stage that moves, for the head, and for each term that learns.
+
+    All stages are in from the first step; one that is not open yet has no gradients, and an optimiser passes it by.
+    """
+    model = objective.model
+    parts: list[tuple[str, float, list[nn.Parameter]]] = [
+        (stage.layer.name, stage.lr_scale, moving(model.backbone, stage)) for stage in objective.stages
+    ]
     parts.append(("head", options.head_lr_scale, list(model.head.parameters())))
+    parts += [(name, options.head_lr_scale, list(term.parameters())) for name, term in objective.penalties.items()]
     groups = []
     for name, scale, parameters in parts:
         for decay in (True, False):
-            chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decay]
+            chosen = [p for p in parameters if (p.ndim > 1) == decay]
             if chosen:
                 groups.append(
                     {

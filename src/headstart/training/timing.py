@@ -6,21 +6,19 @@ import copy
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
-from headstart.data.preprocessing import Preprocessing
-from headstart.sources.source import Layer
+from headstart.sources.source import Source
 from headstart.strategies.strategy import Strategy
-from headstart.strategies.tuning.tuning import frozen_to_eval
 from headstart.tasks.classification import Classification
 from headstart.training import checkpoint, lr_range
 from headstart.training.device import accelerator
@@ -28,7 +26,7 @@ from headstart.training.finetune import DECODED_BYTES, EVAL_BATCH, Course, Feedi
 from headstart.training.memory_use import peak_memory, used_bytes
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Batch, Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, apply_gradient, batch_gradient
 
 STEPS = 5
 """Batches that are timed, after one that warms up."""
@@ -107,10 +105,7 @@ class StepTimes:
 
 
 def measure_times(
-    backbone: nn.Module,
-    layers: Sequence[Layer],
-    width: int,
-    preprocessing: Preprocessing,
+    source: Source,
     strategy: Strategy,
     task: Classification,
     train_set: ImageDataset,
@@ -129,7 +124,7 @@ def measure_times(
 
     Each part is timed by itself: loading with an empty cache and again with a filled one, updates and evaluation on the
     loaded batches, the writing of a checkpoint. The value of a part is its **mean** over ``steps`` repetitions after one
-    that warms up, since the total is a sum. ``backbone`` is copied; random states are put back.
+    that warms up, since the total is a sum. The backbone is copied; random states are put back.
 
     Args:
         strategy: one that takes gradient steps.
@@ -143,24 +138,21 @@ def measure_times(
     before = used_bytes(device)
     with untouched_randomness(device), peak_memory(device) as peak:
         course = set_up(
-            copy.deepcopy(backbone), layers, width, preprocessing, strategy, task, train_set, feeding,
-            pretrained=pretrained, device=device, seed=seed,
+            source, copy.deepcopy(source.backbone), strategy, task, train_set, feeding, pretrained=pretrained,
+            device=device, seed=seed,
         )  # fmt: skip
         train, window = _loading(course.cache, lambda: itertools.islice(course.batches(0), steps))
-        update, save = _updates(course, strategy, task, options, window, device, precision, micro_batch, steps)
+        update, save = _updates(course, options, window, device, precision, micro_batch, steps)
         valid, evaluate = Loading(0.0, 0.0, 0.0), 0.0
         if valid_set is not None and len(valid_set):
             some, cache = valid_set.subset(np.arange(min(len(valid_set), EVAL_BATCH))), DecodedCache(DECODED_BYTES)
             valid, shown = _loading(
                 cache,
-                lambda: (
-                    (batch.images, batch.index)
-                    for batch in batches(
-                        some, preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
-                    )
+                lambda: batches(
+                    some, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
                 ),
             )
-            evaluate = _evaluation(course, task, shown[0][0][: micro_batch or EVAL_BATCH], device)
+            evaluate = _evaluation(course, shown[0].images[: micro_batch or EVAL_BATCH], device)
     return StepTimes(update, evaluate, train, valid, save, course.size, max(0, peak.bytes - before))
 
 
@@ -171,27 +163,25 @@ def _loading(cache: DecodedCache, load: Callable[[], Iterable[Batch]]) -> tuple[
         start = time.perf_counter()
         found = list(load())
         seconds.append(time.perf_counter() - start)
-    n = sum(len(images) for images, _ in found)
+    n = sum(map(len, found))
     return Loading(seconds[0] / n, min(seconds) / n, (room - cache.room) / n), found
 
 
 def _updates(
-    course: Course, strategy: Strategy, task: Classification, options: Optimisation, window: list[Batch],
-    device: torch.device, precision: str, micro_batch: int | None, steps: int,
+    course: Course, options: Optimisation, window: list[Batch], device: torch.device, precision: str,
+    micro_batch: int | None, steps: int,
 ) -> tuple[float, float]:  # fmt: skip
-    engine = accelerator(device, precision)
-    model = course.model
+    engine, objective = accelerator(device, precision), course.objective
+    model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(parameter_groups(model, course.stages, options), options)
-    net, optimizer = engine.prepare(model, optimizer)
-    model.train()
-    frozen_to_eval(model.backbone, course.stages)
+    optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))
+    objective.begin(1.0)
     pieces = Pieces(micro_batch, lambda line: None, "timing")
     turns: Iterator[Batch] = itertools.cycle(window)
 
     def update() -> None:
-        batch_gradient(net, task, strategy.procedure, course.penalties, [next(turns)], pieces, engine)
-        apply_gradient(optimizer, net, engine, options, "timing")
+        batch_gradient(objective, [next(turns)], pieces, engine)
+        apply_gradient(optimizer, objective, engine, options, "timing")
 
     def save() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -202,8 +192,8 @@ def _updates(
 
 
 @torch.inference_mode()
-def _evaluation(course: Course, task: Classification, images: torch.Tensor, device: torch.device) -> float:
-    model = course.model.eval()
+def _evaluation(course: Course, images: torch.Tensor, device: torch.device) -> float:
+    model, task = course.objective.model.eval(), course.objective.task
 
     def once() -> None:
         task.decode(model(images.to(device, memory_format=torch.channels_last))).cpu()

@@ -24,7 +24,7 @@ from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, part
 from headstart.tasks.classification import Classification, class_weights
 from headstart.tasks.task import Model
-from headstart.training.finetune import Feeding, finetune, predict_batches
+from headstart.training.finetune import Feeding, facts, finetune, predict_batches
 from headstart.training.head2toe import fit_head2toe
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
 from headstart.training.probe import fit_probe
@@ -148,7 +148,9 @@ def transfer(
         classes,
     )
     task = Classification(classes, label_smoothing=settings.label_smoothing, class_weights=weights)
-    stages = handshake(strategy, source.layers, task, pretrained=pretrained, layer=layer)
+    stages = handshake(
+        strategy, source.layers, task, pretrained=pretrained, layer=layer, has=facts(source, settings.feeding)
+    )
     if not strategy.procedure.by_steps:
         return _solve(
             at_layer(source, layer),
@@ -173,8 +175,7 @@ def transfer(
             head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
     options = resolve(values, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
     fitted = finetune(
-        backbone, source.layers, source.width, source.preprocessing, strategy, task, train_set, valid_set,
-        settings.feeding, options, pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
+        source, backbone, strategy, task, train_set, valid_set, settings.feeding, options, pretrained=pretrained, device=device, seed=seed, score=score, metric=metric,
         precision=settings.precision, folder=folder, head_start=head, progress=progress, name=name, on_epoch=on_epoch,
     )  # fmt: skip
     linear = fitted.model.head

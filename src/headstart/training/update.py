@@ -11,22 +11,19 @@ draws another mask, and a term that compares images with each other compares tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils.memory import should_reduce_batch_size
-from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.errors import OutOfMemory, sentence
-from headstart.strategies.procedures.procedure import Procedure
-from headstart.strategies.terms.term import Penalty
-from headstart.tasks.task import Task
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation
 from headstart.training.randomness import Randomness
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 T = TypeVar("T")
 
 
@@ -88,13 +85,7 @@ class Pieces:
 
 
 def batch_gradient(
-    net: nn.Module,
-    task: Task,
-    procedure: Procedure,
-    penalties: Mapping[str, Penalty],
-    window: Sequence[Batch],
-    pieces: Pieces,
-    engine: Accelerator,
+    objective: Objective, window: Sequence[Batch], pieces: Pieces, engine: Accelerator, progress: float = 0.0
 ) -> dict[str, float]:
     """Leave in ``.grad`` the gradient of the mean loss over all images of ``window``; gradients must be cleared before.
 
@@ -102,8 +93,9 @@ def batch_gradient(
     and the same window is run again in smaller pieces, so that the update is the one of a run that began with them.
 
     Args:
-        window: batches (images (B, 3, H, W), targets (B,) or (B, K)) that make one update, on any device.
+        window: labelled batches that make one update, on any device.
         pieces: how many images at once; remembers when it shrinks.
+        progress: share of the epochs that has passed.
 
     Returns:
         Each part of the loss by name, averaged over the window by mass.
@@ -112,19 +104,18 @@ def batch_gradient(
         OutOfMemory: one image at a time does not fit.
     """
     random = Randomness.take(engine.device)
-    buffers = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
-    total = sum(task.mass(targets) for _, targets in window)
+    modules = (objective.model, objective.penalties)
+    buffers = [(buffer, buffer.detach().clone()) for module in modules for buffer in module.buffers()]
+    mass = objective.task.mass
+    total = sum(mass(_targets(batch)) for batch in window)
 
     def work() -> dict[str, float]:
         values: dict[str, float] = {}
-        for images, targets in window:
-            k = pieces.count(len(images))
-            for x, y in zip(images.tensor_split(k), targets.tensor_split(k), strict=True):
-                share = task.mass(y) / total
-                x = x.to(engine.device, memory_format=torch.channels_last, non_blocking=True)
-                y = y.to(engine.device, non_blocking=True)
+        for batch in window:
+            for piece in batch.split(pieces.count(len(batch))):
+                share = mass(_targets(piece)) / total
                 with engine.autocast():
-                    parts = procedure.losses(net, task, x, y, penalties)  # type: ignore[arg-type]
+                    parts = objective.losses(piece.to(engine.device), progress)
                     loss = torch.stack([value.float() for value in parts.values()]).sum()
                 engine.backward(loss * share)
                 for key, value in parts.items():
@@ -132,17 +123,23 @@ def batch_gradient(
         return values
 
     def undo() -> None:
-        net.zero_grad(set_to_none=True)
+        for module in modules:
+            module.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
         random.restore()
 
-    return pieces.run(max(len(images) for images, _ in window), work, undo)
+    return pieces.run(max(len(batch) for batch in window), work, undo)
+
+
+def _targets(batch: Batch) -> torch.Tensor:
+    assert batch.targets is not None
+    return batch.targets
 
 
 def apply_gradient(
-    optimizer: torch.optim.Optimizer, net: nn.Module, engine: Accelerator, options: Optimisation, where: str
+    optimizer: torch.optim.Optimizer, objective: Objective, engine: Accelerator, options: Optimisation, where: str
 ) -> None:
     """Clip, step, clear.
 
@@ -152,7 +149,7 @@ def apply_gradient(
     """
     try:
         if options.grad_clip is not None:
-            engine.clip_grad_norm_(net.parameters(), options.grad_clip)
+            engine.clip_grad_norm_(objective.parameters, options.grad_clip)
         optimizer.step()
     except Exception as error:
         if not is_out_of_memory(error):

@@ -18,7 +18,7 @@ from headstart.progress import Progress
 from headstart.ranking.choose import Candidate, Choice, choose_strategy
 from headstart.recipe import Recipe
 from headstart.sources.source import Source
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training.finetune import set_up, worst_batch
 from headstart.training.fit_memory import MemoryFit, fit_memory
@@ -104,8 +104,7 @@ def decide(
         how = parse_strategy(stepwise[0].strategy if stepwise else "finetune")
         options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
         times = measure_times(
-            source.backbone, source.layers, source.width, source.preprocessing, how, Classification(target.classes),
-            train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
+            source, how, Classification(target.classes), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
             precision=settings.precision,
         )  # fmt: skip
 
@@ -172,12 +171,10 @@ def _tune(
     pretrained = source.pretrained
     options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=pretrained)
     course = set_up(
-        copy.deepcopy(source.backbone), source.layers, source.width, source.preprocessing, strategy, task, train_set,
-        settings.feeding, pretrained=pretrained, device=device, seed=recipe.seed,
+        source, copy.deepcopy(source.backbone), strategy, task, train_set, settings.feeding, pretrained=pretrained, device=device, seed=recipe.seed,
     )  # fmt: skip
-    parts = (course.model, task, course.stages, strategy.procedure, strategy.terms)
     memory = fit_memory(
-        *parts, options, lambda n: worst_batch(n, source.preprocessing, task, settings.feeding), course.size, device=device,
+        course.objective, options, lambda n: worst_batch(n, source.preprocessing, task, settings.feeding), course.size, device=device,
         precision=settings.precision,
     )  # fmt: skip
     n = len(target.learning)
@@ -191,7 +188,7 @@ def _tune(
         return None, memory, chosen
     start = time.perf_counter()
     tested = lr_range_test(
-        *parts,
+        course.objective,
         course.batches,
         options,
         device=device,

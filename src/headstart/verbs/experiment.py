@@ -18,7 +18,7 @@ from headstart.evaluation.metrics import classification_metrics, point_metrics
 from headstart.features.raw_pixels import raw_pixels
 from headstart.progress import Progress
 from headstart.sources.source import Source
-from headstart.strategies.presets import parse_strategy
+from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
 from headstart.training.transfer import Settings, Transferred, probabilities, transfer
 from headstart.verbs.prepare import Prepared

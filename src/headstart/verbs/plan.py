@@ -19,10 +19,11 @@ from headstart.ranking.rank import Ranking
 from headstart.recipe import AUTO_BATCH, Recipe, make_recipe, read_recipe
 from headstart.sources import load_source
 from headstart.sources.source import Source
+from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
-from headstart.strategies.presets import PRESETS, parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
+from headstart.training.finetune import facts
 from headstart.training.transfer import resolve
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
@@ -135,7 +136,8 @@ def find_source(
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, Classification(target.classes),
-            pretrained=source.pretrained, stepwise_options=recipe.stepwise_set, layer=recipe.layer,
+            pretrained=source.pretrained, has=facts(source, settings_of(recipe).feeding),
+            stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip
     open_ = recipe.layer == "auto" or (recipe.strategy == "auto" and recipe.layer == "last" and not recipe.stepwise_set)
     if open_ and source.pretrained and len(source.layers) > 1:
@@ -185,7 +187,7 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given),
-        Step("tuning", strategy.tuning.describe(), PRESETS[found.strategy.split("(")[0]].help),
+        Step("tuning", strategy.tuning.describe(), help_of(found.strategy)),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
             if not strategy.terms else given,

@@ -24,10 +24,11 @@ from headstart.run import Run
 from headstart.sources import load_source
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
+from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
-from headstart.strategies.presets import parse_strategy
 from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
+from headstart.training.finetune import facts
 from headstart.training.transfer import stage_table
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score, source_scores
@@ -78,6 +79,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         source.layers,
         Classification(target.classes),
         pretrained=pretrained,
+        has=facts(source, settings.feeding),
         stepwise_options=plan.stepwise_set,
         layer=layer,
     )

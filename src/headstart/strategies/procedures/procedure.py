@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from headstart.strategies.terms.term import Penalty
+from headstart.data.batch import Batch
+from headstart.strategies.terms.term import Penalty, Seen, Start
 from headstart.tasks.task import Model, Task
 
 
@@ -24,9 +25,13 @@ class Procedure:
     words = ""
 
     def losses(
-        self, model: Model, task: Task, images: torch.Tensor, targets: torch.Tensor, penalties: Mapping[str, Penalty]
+        self, model: Model, task: Task, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float
     ) -> dict[str, torch.Tensor]:
         """The named parts whose sum one step descends: the task's loss, and each term's weighted value."""
-        parts = {"loss": task.loss(model(images), targets)}
-        parts.update({name: penalty() for name, penalty in penalties.items()})
+        features = model.backbone(batch.images)
+        outputs = model.head(model.dropout(features))
+        seen = Seen(model, batch, features, outputs, progress, start)
+        assert batch.targets is not None
+        parts = {"loss": task.loss(outputs, batch.targets)}
+        parts.update({name: penalty(seen) for name, penalty in penalties.items()})
         return parts

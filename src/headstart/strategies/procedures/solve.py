@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from headstart.strategies.procedures.procedure import Procedure
 
 
+@dataclass(frozen=True)
 class Solve(Procedure):
     """Multinomial logistic regression on frozen features, its strength chosen by cross-validation.
 

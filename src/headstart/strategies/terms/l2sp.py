@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from headstart.functional.l2sp import squared_distance
-from headstart.strategies.terms.term import Penalty, Term
-from headstart.tasks.task import Model
+from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,24 @@ class L2SP(Term):
     name = "l2sp"
     needs = frozenset({"trainable_backbone", "pretrained_backbone"})
 
-    def bind(self, model: Model) -> Penalty:
-        moving = [p for p in model.backbone.parameters() if p.requires_grad]
-        anchors = [p.detach().clone() for p in moving]
-        head = list(model.head.parameters())
-        origin = [torch.zeros_like(p) for p in head]
-
-        def penalty() -> torch.Tensor:
-            value = self.weight * squared_distance(moving, anchors)
-            if self.head_weight:
-                value = value + self.head_weight * squared_distance(head, origin)
-            return value
-
-        return penalty
+    def bind(self, start: Start) -> Penalty:
+        return _Distance(self, start)
 
     def describe(self) -> str:
         return f"L2-SP (weight {self.weight:g}, head {self.head_weight:g})"
+
+
+class _Distance(Penalty):
+    def __init__(self, term: L2SP, start: Start) -> None:
+        super().__init__()
+        self.term = term
+        self.moving = [p for p in start.model.backbone.parameters() if p.requires_grad]
+        self.anchors = [p.detach().clone() for p in self.moving]
+        self.head = list(start.model.head.parameters())
+        self.origin = [torch.zeros_like(p) for p in self.head]
+
+    def forward(self, seen: Seen) -> torch.Tensor:
+        value = self.term.weight * squared_distance(self.moving, self.anchors)
+        if self.term.head_weight:
+            value = value + self.term.head_weight * squared_distance(self.head, self.origin)
+        return value

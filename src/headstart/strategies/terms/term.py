@@ -1,17 +1,98 @@
-"""What is added to the loss: a term with a weight, bound to a model before tuning rewires it."""
+"""What is added to the loss: a term with a weight, bound to the starting point before the first step."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
-from headstart.tasks.task import Model
+from headstart.data.batch import Batch
+from headstart.sources.source import Layer
+from headstart.tasks.task import Model, Task
 
-Penalty = Callable[[], torch.Tensor]
-"""What a bound term gives at each step: its weighted value, a scalar with gradient."""
+
+@dataclass
+class Start:
+    """What a term may take from the starting point.
+
+    Attributes:
+        model: backbone and new head as they stand before the first step, on the training device.
+        layers: of the backbone, from the input to the output.
+        task: what is predicted.
+        batches: () -> one pass over the training images without augmentation.
+        device: where the model is.
+        seed: for what a term draws.
+        source_head: (weight (S, width), bias (S,)) of the source task, or ``None``.
+        source_classes: the S class names, or ``()``.
+        total: training images.
+    """
+
+    model: Model
+    layers: Sequence[Layer]
+    task: Task
+    batches: Callable[[], Iterable[Batch]]
+    device: torch.device
+    seed: int
+    source_head: tuple[torch.Tensor, torch.Tensor] | None = None
+    source_classes: tuple[str, ...] = ()
+    total: int = 0
+    _frozen: nn.Module | None = field(default=None, init=False, repr=False)
+
+    @property
+    def frozen(self) -> nn.Module:
+        """The backbone as it started, in eval mode and without gradients: one copy that all terms share.
+
+        Its first use has to be in :meth:`Term.bind`, before the first step.
+        """
+        if self._frozen is None:
+            self._frozen = copy.deepcopy(self.model.backbone).eval().requires_grad_(False)
+        return self._frozen
+
+
+@dataclass
+class Seen:
+    """What one forward pass saw; a term reads from it what it needs.
+
+    Attributes:
+        model: as it stands.
+        batch: images, targets, index.
+        features: (B, width), before dropout.
+        outputs: of the head, (B, K) logits for a classification.
+        progress: share of the epochs that has passed, in [0, 1).
+        start: the starting point.
+    """
+
+    model: Model
+    batch: Batch
+    features: torch.Tensor
+    outputs: torch.Tensor
+    progress: float
+    start: Start
+    _source_features: torch.Tensor | None = field(default=None, init=False, repr=False)
+
+    @property
+    def source_features(self) -> torch.Tensor:
+        """(B, width): what the starting backbone makes of the same images, without gradient; computed once a batch."""
+        if self._source_features is None:
+            with torch.no_grad():
+                self._source_features = self.start.frozen(self.batch.images)
+        return self._source_features
+
+
+class Penalty(nn.Module, ABC):
+    """A bound term. Its parameters are trained at the head's rate; its persistent buffers are in the checkpoint.
+
+    References to parameters of the model are kept in plain lists, hooks are bound methods: a penalty is copied together
+    with its model.
+    """
+
+    @abstractmethod
+    def forward(self, seen: Seen) -> torch.Tensor:
+        """The weighted value, a scalar with gradient."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +108,15 @@ class Term(ABC):
     needs = frozenset[str]()
 
     @abstractmethod
-    def bind(self, model: Model) -> Penalty:
+    def bind(self, start: Start) -> Penalty:
         """Take what must be kept of the starting point, and return the penalty of the model as it now stands."""
 
     @abstractmethod
     def describe(self) -> str:
         """A few words for tables."""
+
+    def rewire(self, backbone: nn.Module) -> None:  # noqa: B027
+        """Change the backbone in place before training; modules and parameters keep their dotted names."""
+
+    def restore(self, backbone: nn.Module) -> None:  # noqa: B027
+        """Undo :meth:`rewire` in place after training."""

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart.sources.source import Layer
-from headstart.strategies.tuning.tuning import Stage, Tuning
+from headstart.strategies.tuning.discriminative import Discriminative
+from headstart.strategies.tuning.tuning import Stage
 
 
 @dataclass(frozen=True)
-class Full(Tuning):
-    """Every parameter of the backbone moves at the same learning rate."""
+class Full(Discriminative):
+    """Every parameter of the backbone moves; arguments as for :class:`Discriminative`."""
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
-        return [Stage(layer, trainable=True) for layer in layers]
+        n = len(layers)
+        return [Stage(layer, True, self.scale(i, n), bn=self.bn) for i, layer in enumerate(layers)]
 
     def describe(self) -> str:
-        return "whole backbone trained"
+        return f"whole backbone trained{self.words()}"

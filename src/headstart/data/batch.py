@@ -1,0 +1,42 @@
+"""One batch of images, from the loader to the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch; what is not there is ``None``.
+
+    Attributes:
+        images: float32 (B, 3, S, S), normalised.
+        targets: int64 (B,) class indices, float (B, ...) targets of another kind, or ``None`` without labels.
+        index: int64 (B,), rows of the data set.
+        weak, strong: float32 (U, 3, S, S), a weakly and a strongly augmented view of the same unlabelled images.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor | None = None
+    index: torch.Tensor | None = None
+    weak: torch.Tensor | None = None
+    strong: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def split(self, k: int) -> list[Batch]:
+        """``k`` pieces of even size, each with its share of every part."""
+        cut = {name: value.tensor_split(k) for name, value in self._parts().items()}
+        return [Batch(**{name: value[i] for name, value in cut.items()}) for i in range(k)]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device, images in channels-last order."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in self._parts().items()}
+        last = torch.channels_last
+        return Batch(**{k: v.contiguous(memory_format=last) if v.ndim == 4 else v for k, v in moved.items()})
+
+    def _parts(self) -> dict[str, torch.Tensor]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
