@@ -116,11 +116,14 @@ class ImageDataset:
 
     @property
     def as_classes(self) -> ImageDataset:
-        """The same images under :attr:`strata`; the data set itself where its labels are classes."""
-        if self.labels is None or self.task not in ("multilabel", "regression"):
+        """The same images under :attr:`strata`, as a classification; the data set itself where it is one already."""
+        if self.labels is None or self.task == "classification":
             return self
         strata, names = self.strata
-        return replace(self, labels=strata, classes=names, task="classification")
+        there, index = np.unique(strata, return_inverse=True)
+        return replace(
+            self, labels=index.astype(np.int64), classes=tuple(names[i] for i in there), task="classification"
+        )
 
     @property
     def digest(self) -> str:

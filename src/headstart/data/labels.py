@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,7 +83,7 @@ def one_column(
     return found_labels
 
 
-def one_hot(columns: dict[str, Sequence[str]], *, task: str, where: str) -> Labels:
+def one_hot(columns: Mapping[str, Sequence[str]], *, task: str, where: str) -> Labels:
     """Labels of several columns of 0 and 1 (also true/false, yes/no); an empty cell is 0.
 
     With ``task="auto"`` each row of exactly one 1 means that the columns are the classes of one label; anything else is multilabel.
@@ -110,7 +110,7 @@ def one_hot(columns: dict[str, Sequence[str]], *, task: str, where: str) -> Labe
     return Labels(table, names, "multilabel", (note,))
 
 
-def levels_of_columns(columns: dict[str, Sequence[str]], where: str) -> Labels:
+def levels_of_columns(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     """Nested classes from several columns, the coarsest first."""
     rows = list(zip(*columns.values(), strict=True))
     empty = [i for i, row in enumerate(rows) if not all(str(cell).strip() for cell in row)]
@@ -221,6 +221,11 @@ def check_levels(classes: tuple[str, ...], where: str) -> None:
         raise DataError(
             sentence("the classes are nested to unequal depths", where=where, got=odd, allowed=f"{usual} levels, as most have")
         )  # fmt: skip
+
+
+def holds_lists(cells: Sequence[str]) -> bool:
+    """Whether the cells of a column are clearly lists of labels, so that an empty one is an image with none of them."""
+    return not _fractional(cells) and _delimiter(cells, sure=True) is not None
 
 
 def _several(lists: list[list[str]], notes: list[str], where: str) -> Labels:

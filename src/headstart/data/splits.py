@@ -223,13 +223,12 @@ def _carve(
     for unit in turns:
         counts = members[unit].sum(0)
         touched = counts > 0
-        # a unit goes over while one of its classes still lacks images, none would overshoot by more than it lacks, and some stay
         lack = want - taken
-        if (
-            (lack[touched] > 0).any()
-            and (counts[touched] <= 2 * np.maximum(lack[touched], 0)).all()
-            and (taken + counts < have)[touched].all()
-        ):
+        if dataset.task == "multilabel":  # while its rarest label lacks images
+            wanted = bool(touched.any()) and lack[np.where(touched, have, len(pool) + 1).argmin()] > 0
+        else:  # while one of its classes lacks images, and none would overshoot by more than it lacks
+            wanted = (lack[touched] > 0).any() and (counts[touched] <= 2 * np.maximum(lack[touched], 0)).all()
+        if wanted and (taken + counts < have)[touched].all():  # some stay
             taken += counts
             splits[unit] = name
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.images import is_image
-from headstart.data.labels import Labels, levels_of_columns, one_column, one_hot
+from headstart.data.labels import Labels, holds_lists, levels_of_columns, one_column, one_hot
 from headstart.errors import DataError, near, sentence
 
 ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
@@ -60,6 +60,8 @@ def read_table(
         )
     blank = frame[wanted].isna() | (frame[wanted].astype(str).apply(lambda c: c.str.strip()) == "")
     bare_allowed = len(wanted) > 1 or task == "multilabel" or label_delimiter is not None
+    if task == "auto" and not bare_allowed:
+        bare_allowed = holds_lists([_text(cell) for cell in frame[wanted[0]].dropna()])
     empty = frame[paths].isna() | (blank.all(axis=1) & (not bare_allowed))
     if empty.any():
         notes.append(

@@ -10,6 +10,7 @@ from headstart.evaluation.scoring.scoring import Metric
 
 NO_TRANSFER = ("scratch", "raw_pixels")
 Z_975, Z_80 = 1.959964, 0.841621
+SHARE = Metric()
 METRICS_ZH = {
     "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1",
     "mean_average_precision": "平均精度均值", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "决定系数 R²",
@@ -23,7 +24,7 @@ NAMES = {
 
 
 def verdict(
-    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = Metric(), strategy: str = ""
+    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = SHARE, strategy: str = ""
 ) -> dict[str, Any]:
     """Judge the gains over the baselines that use no source.
 

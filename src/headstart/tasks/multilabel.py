@@ -27,9 +27,10 @@ class Multilabel(Task):
     name = "multilabel"
     gives = frozenset({"label_probabilities"})
     obeys = frozenset({"label_smoothing", "imbalance", "mixing"})
+    settles = "the labels' thresholds"
 
     def __init__(
-        self, classes: tuple[str, ...], *, label_smoothing: float = 0.0, positive_weights: np.ndarray | None = None,
+        self, classes: tuple[str, ...], *, label_smoothing: float = 0.0, positive_weights: np.ndarray | torch.Tensor | None = None,
         thresholds: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.classes = classes

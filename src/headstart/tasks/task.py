@@ -45,6 +45,8 @@ class Task(ABC):
     gives: frozenset[str] = frozenset()
     obeys: frozenset[str] = frozenset()
     classes: tuple[str, ...]
+    settles: str = ""
+    """What :meth:`tuned` settles on held-out predictions, in words; empty for nothing."""
     unit: float = 1.0
     """How much of what is decoded is a whole unit: 1 for probabilities, the spread of the labels for a quantity."""
 

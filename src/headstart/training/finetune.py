@@ -17,14 +17,15 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
-from headstart.strategies.handshake import handshake
+from headstart.strategies.handshake import FIXES, handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
-from headstart.tasks.classification import Classification, sampler_weights
-from headstart.tasks.task import Model
+from headstart.tasks.classification import sampler_weights
+from headstart.tasks.task import Model, Task
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
@@ -67,7 +68,7 @@ def finetune(
     source: Source,
     backbone: nn.Module,
     strategy: Strategy,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     valid_set: ImageDataset | None,
     feeding: Feeding,
@@ -153,7 +154,6 @@ def settle(
     kept = folder / "settled.json" if folder else None
     found: dict[str, Any] = read_json(kept) if kept and kept.exists() else {}
     task = course.objective.task
-    assert isinstance(task, Classification)
     if feeding.fit_memory and "memory" not in found:
         memory = fit_memory(
             course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding), course.size,
@@ -176,13 +176,26 @@ def settle(
     return replace(options, lr=lr), micro, found
 
 
-def worst_batch(n: int, preprocessing: Preprocessing, task: Classification, feeding: Feeding) -> Batch:
+def worst_batch(n: int, preprocessing: Preprocessing, task: Task, feeding: Feeding) -> Batch:
     """n images of noise as large as they come, with targets of the kind that they come with."""
-    k = len(task.classes)
-    targets = torch.arange(n) % k
+    targets = task.some_targets(n)
     if feeding.mixup or feeding.cutmix:
-        targets = nn.functional.one_hot(targets, k).to(torch.float32)
+        targets = mixable(task, targets)
     return Batch(torch.randn(n, 3, preprocessing.size, preprocessing.size), targets, torch.arange(n))
+
+
+def mixable(task: Task, targets: torch.Tensor) -> torch.Tensor:
+    """The targets as numbers that mixup and CutMix can mix.
+
+    Raises:
+        HandshakeError: a mixture of two targets has no meaning in this task.
+    """
+    soft = task.soft(targets)
+    if soft is None:
+        raise HandshakeError(
+            sentence("mixup and CutMix mix two targets, which has no meaning here", where=f"--task {task.name}", fix=FIXES["hard_labels"])
+        )  # fmt: skip
+    return soft
 
 
 @dataclass
@@ -206,7 +219,7 @@ def set_up(
     source: Source,
     backbone: nn.Module,
     strategy: Strategy,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     feeding: Feeding,
     *,
@@ -220,7 +233,7 @@ def set_up(
     torch.manual_seed(seed)
     head = task.head(source.width)
     if head_start is not None:
-        head.load_state_dict({"weight": head_start[0], "bias": head_start[1]})
+        head.load_state_dict({**head.state_dict(), "weight": head_start[0], "bias": head_start[1]})
     cache = DecodedCache(DECODED_BYTES)
     start = Start(
         Model(backbone, head, feeding.dropout), source.layers, task,
@@ -237,9 +250,8 @@ def set_up(
     size = min(feeding.batch_size, n)
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
-    weights = sampler_weights(train_set.labels) if feeding.balanced else None
+    weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None
     augment = augmentation(feeding.augment)
-    k = len(task.classes)
 
     def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
@@ -250,10 +262,9 @@ def set_up(
         ):  # fmt: skip
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
-                onehot = nn.functional.one_hot(batch.targets, k).to(torch.float32)
                 images, targets = mix_batch(
-                    batch.images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
-                )
+                    batch.images, mixable(task, batch.targets), mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
+                )  # fmt: skip
                 batch = replace(batch, images=images, targets=targets)
             yield batch
 
@@ -272,7 +283,7 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
 @torch.inference_mode()
 def predict_batches(
     model: Model,
-    task: Classification,
+    task: Task,
     dataset: ImageDataset,
     preprocessing: Preprocessing,
     device: torch.device,
@@ -282,7 +293,7 @@ def predict_batches(
     workers: int | None = None,
     say: Callable[[str], None] = SILENT.say,
 ) -> np.ndarray:
-    """Class probabilities float32 (n, K) of a data set, in its order; fewer images at once where memory runs out."""
+    """What the task decodes of a data set, float32 (n, M), in its order; fewer images at once where memory runs out."""
     model.eval()
     pieces = Pieces(None, say, "evaluation")
     found = []

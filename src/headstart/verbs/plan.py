@@ -21,10 +21,9 @@ from headstart.sources import load_source
 from headstart.sources.source import Source
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
-from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
-from headstart.training.transfer import resolve
+from headstart.training.transfer import resolve, task_of
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.settings import settings_of
@@ -98,7 +97,7 @@ def plan(
     target = prepare(
         asked.data, path_col=asked.path_col, label_col=asked.label_col, split_col=asked.split_col, group=asked.group,
         test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
-        on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
+        task=asked.task, label_delimiter=asked.label_delimiter, order=asked.order, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
     )  # fmt: skip
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
@@ -135,7 +134,7 @@ def find_source(
     source = load_source(name, arch=recipe.arch, image_size=recipe.image_size)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
-            parse_strategy(recipe.strategy), source.layers, Classification(target.classes),
+            parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
             pretrained=source.pretrained, has=facts(source, settings_of(recipe).feeding),
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip

@@ -40,8 +40,8 @@ def save(
     weight, bias = moved.head
     head, task = None, moved.task
     taps = taps_read(moved.reads)
-    # a head whose rows are no classes is kept beside the weights, since the library's own layout would take them for classes
-    if moved.reads is source and len(weight) == len(task.classes):
+    # a head whose rows are no classes is kept beside the weights: in the library's own layout it would be taken for a classifier
+    if moved.reads is source and "class_labels" in task.gives:
         head = nn.Linear(weight.shape[1], weight.shape[0])
         head.load_state_dict({"weight": weight, "bias": bias})
     cell = scores[metric]

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.gain import METRICS, paired_gain
 from headstart.evaluation.metrics import classification_metrics, point_metrics
-from headstart.evaluation.scoring.scoring import Metric, Scoring
+from headstart.evaluation.scoring.scoring import Metric, Scoring, Worst
 from headstart.tasks.task import Task
 
 
@@ -38,6 +38,9 @@ class ClassScoring(Scoring):
     ) -> dict[str, Any]:
         return class_columns(found, labels, task.classes, found.argmax(1))
 
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        return worst_classes(found, labels, names, found.argmax(1))
+
     def details(self, found: np.ndarray, labels: np.ndarray, task: Task) -> dict[str, Any]:
         return {"calibration": calibration(found, labels)}
 
@@ -50,3 +53,13 @@ def class_columns(
     table["predicted"] = [classes[i] for i in said]
     table["confidence"] = found[np.arange(len(found)), said]
     return table | {f"prob_{name}": found[:, k] for k, name in enumerate(classes)}
+
+
+def worst_classes(
+    found: np.ndarray, labels: np.ndarray, names: tuple[str, ...], said: np.ndarray, off: np.ndarray | None = None
+) -> list[Worst]:
+    """The wrong ones, the most confident first; those with the largest ``off`` (n,) before them, where it is given."""
+    confidence = found[np.arange(len(found)), said]
+    wrong = np.flatnonzero(said != labels)
+    keys = (-confidence[wrong],) if off is None else (-confidence[wrong], -off[wrong])
+    return [Worst(int(i), names[labels[i]], names[said[i]], float(confidence[i])) for i in wrong[np.lexsort(keys)]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.evaluation.intervals import percentile_interval
 from headstart.evaluation.paired import gain_of_resamples
-from headstart.evaluation.scoring.scoring import Metric, Scoring
+from headstart.evaluation.scoring.scoring import Metric, Scoring, Worst
 from headstart.evaluation.verification import (
     Pairs,
     equal_error_rate,
@@ -61,6 +61,15 @@ class EmbeddingScoring(Scoring):
             sign * (one.value(metric, w) - other.value(metric, w)) for w in _identity_draws(labels, RESAMPLES, 0)
         ]
         return gain_of_resamples(value, np.array(samples), len(labels))
+
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """Those whose nearest other image is of another identity, the most alike first."""
+        nearest, cosine = nearest_other(found)
+        wrong = np.flatnonzero(labels[nearest] != labels)
+        return [
+            Worst(int(i), names[labels[i]], names[labels[nearest[i]]], note=f"cosine {cosine[i]:.2f}")
+            for i in wrong[np.argsort(-cosine[wrong], kind="stable")]
+        ]
 
     def columns(
         self, found: np.ndarray, labels: np.ndarray | None, task: Task, names: tuple[str, ...]

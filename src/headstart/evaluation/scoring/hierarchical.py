@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.scoring.classification import class_columns
-from headstart.evaluation.scoring.scoring import Metric, SumScoring
+from headstart.evaluation.scoring.classification import class_columns, worst_classes
+from headstart.evaluation.scoring.scoring import Metric, SumScoring, Worst
 from headstart.tasks.hierarchical import levels_of, node_probabilities
 from headstart.tasks.task import Task
 
@@ -38,6 +38,10 @@ class HierarchicalScoring(SumScoring):
         n, distance, levels = sums[:, 0], sums[:, 1], sums[:, 2:].T
         upper = {f"accuracy_level_{i + 1}": right / n for i, right in enumerate(levels[:-1])}
         return {"accuracy": levels[-1] / n, **upper, "hierarchical_distance": distance / n}
+
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """Those that are off by the most levels first."""
+        return worst_classes(found, labels, names, found.argmax(1), _right(found, labels, task.classes)[:, 1])
 
     def columns(
         self, found: np.ndarray, labels: np.ndarray | None, task: Task, names: tuple[str, ...]

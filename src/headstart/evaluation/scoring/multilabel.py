@@ -9,7 +9,7 @@ import numpy as np
 from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
 from headstart.evaluation.paired import gain_of_resamples, gain_of_sums
 from headstart.evaluation.precision_recall import average_precisions, f1_of_sums
-from headstart.evaluation.scoring.scoring import Metric, Scoring
+from headstart.evaluation.scoring.scoring import Metric, Scoring, Worst
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.task import Task
 
@@ -71,6 +71,17 @@ class MultilabelScoring(Scoring):
         K, which = labels.shape[1], ("micro_f1", "macro_f1").index(metric)
         one, other = (np.hstack(_each(x, labels, _thresholds(task))) for x, task in zip((a, b), tasks, strict=True))
         return gain_of_sums(one, other, lambda s: f1_of_sums(s[:, :K], s[:, K : 2 * K], s[:, 2 * K :])[which])
+
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """Those with a wrong label, the largest loss first."""
+        said = found >= _thresholds(task)
+        p = found.astype(np.float64).clip(1e-7, 1 - 1e-7)
+        loss = -np.where(labels > 0, np.log(p), np.log(1 - p)).mean(1)
+        wrong = np.flatnonzero((said != (labels > 0)).any(1))
+        return [
+            Worst(int(i), _joined(labels[i] > 0, names) or "none", _joined(said[i], names) or "none")
+            for i in wrong[np.argsort(-loss[wrong], kind="stable")]
+        ]
 
     def columns(
         self, found: np.ndarray, labels: np.ndarray | None, task: Task, names: tuple[str, ...]

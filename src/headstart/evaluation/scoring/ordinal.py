@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.scoring.classification import class_columns
-from headstart.evaluation.scoring.scoring import Metric, SumScoring
+from headstart.evaluation.scoring.classification import class_columns, worst_classes
+from headstart.evaluation.scoring.scoring import Metric, SumScoring, Worst
 from headstart.tasks.task import Task
 
 
@@ -67,6 +67,11 @@ class OrdinalScoring(SumScoring):
             "mae": (off * confusion).sum((1, 2)) / n, "quadratic_kappa": quadratic_kappa(confusion),
             "accuracy": np.trace(confusion, axis1=1, axis2=2) / n,
         }  # fmt: skip
+
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """Those that are off by the most ranks first."""
+        said = median_rank(found)
+        return worst_classes(found, labels, names, said, np.abs(said - labels))
 
     def columns(
         self, found: np.ndarray, labels: np.ndarray | None, task: Task, names: tuple[str, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.scoring.scoring import Metric, SumScoring
+from headstart.evaluation.scoring.scoring import Metric, SumScoring, Worst
 from headstart.tasks.task import Task
 
 
@@ -36,12 +36,19 @@ class RegressionScoring(SumScoring):
         return np.column_stack([np.ones(len(labels)), np.abs(off), off**2, centred, centred**2])
 
     def of_sums(self, sums: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
-        n, mae, mse, first, second = sums[:, 0], *(sums[:, 1:] / sums[:, :1]).T
+        mae, mse, first, second = (sums[:, i] / sums[:, 0] for i in range(1, 5))
         spread = second - first**2
         with np.errstate(divide="ignore", invalid="ignore"):
             r2 = np.where(spread > 1e-12 * second, 1 - mse / spread, np.nan)
-        assert len(n)
         return {"rmse": np.sqrt(mse), "mae": mae, "r2": r2}
+
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """The largest errors first."""
+        off = found[:, 0] - labels
+        return [
+            Worst(int(i), f"{labels[i]:.4g}", f"{found[i, 0]:.4g}", note=f"{off[i]:+.3g}")
+            for i in np.argsort(-np.abs(off), kind="stable")
+        ]
 
     def columns(
         self, found: np.ndarray, labels: np.ndarray | None, task: Task, names: tuple[str, ...]

@@ -26,6 +26,18 @@ class Metric:
     unit: str = ""
 
 
+@dataclass(frozen=True)
+class Worst:
+    """One test image that the model gets wrong, for the report: its row, its label and the prediction in words, the confidence where
+    there is one, and what else is to say."""
+
+    index: int
+    label: str
+    predicted: str
+    confidence: float | None = None
+    note: str = ""
+
+
 class Scoring(ABC):
     """Attributes:
     name: of the task.
@@ -59,6 +71,10 @@ class Scoring(ABC):
     ) -> dict[str, Any]:
         """Columns of predictions.csv, in order: ``label`` where it is known (``names`` are those of the data's own classes),
         ``predicted``, and what stands behind it."""
+
+    @abstractmethod
+    def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
+        """The mistakes, the worst first."""
 
     def details(self, found: np.ndarray, labels: np.ndarray, task: Task) -> dict[str, Any]:
         """More of what metrics.json and the report tell of this task."""
