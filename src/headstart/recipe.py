@@ -21,6 +21,14 @@ STEPWISE = (
 """Options that only gradient steps obey."""
 
 
+METRICS = (
+    "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
+    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
+    "hierarchical_distance",
+)  # fmt: skip
+"""Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
+
+
 class Recipe(BaseModel):
     """What to fit and how. Every field is also a flag of `headstart fit` and a keyword of :func:`headstart.fit`."""
 
@@ -175,6 +183,18 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     for name in values.get("log") or []:
         if name != "tensorboard":
             problems.append(sentence("unknown tracker", where="the recipe", got=name, allowed=["tensorboard"]))
+    metric = values.get("metric", "auto")
+    if metric not in METRICS and not str(metric).startswith("accuracy_level_"):
+        close = near(str(metric), METRICS, 1)
+        problems.append(
+            sentence(
+                "bad value of metric",
+                where="the recipe",
+                got=metric,
+                allowed=list(METRICS),
+                fix=close[0] if close else None,
+            )
+        )
     imbalance = values.get("imbalance", "auto")
     if not isinstance(imbalance, dict) and imbalance not in ("auto", "none", "weights", "sampler"):
         problems.append(

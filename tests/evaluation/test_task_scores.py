@@ -1,13 +1,17 @@
 """Scores of several labels, quantities, ranks and nested classes against scikit-learn and by hand."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from sklearn import metrics as peer
 
+from headstart.data.labels import TASKS as READ
 from headstart.evaluation.precision_recall import average_precisions
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.evaluation.scoring.ordinal import median_rank
 from headstart.functional.thresholds import best_thresholds
+from headstart.recipe import METRICS, Recipe
 from headstart.tasks.catalogue import TASKS
 from headstart.tasks.hierarchical import Hierarchical, levels_of, node_probabilities
 from headstart.tasks.multilabel import Multilabel
@@ -18,8 +22,11 @@ from headstart.training.heads.catalogue import SOLVERS
 RNG = np.random.default_rng(0)
 
 
-def test_every_task_has_a_solver_and_a_scoring():
-    assert set(TASKS) == set(SOLVERS) == set(SCORING)
+def test_every_task_has_a_solver_and_a_scoring_and_a_name_in_the_recipe():
+    assert set(TASKS) == set(SOLVERS) == set(SCORING) == set(READ)
+    assert {"auto", *TASKS} == set(get_args(Recipe.model_fields["task"].annotation))
+    known = {name for scoring in SCORING.values() for name in scoring.metrics(("a", "b"))}
+    assert set(METRICS) == known | {"auto"}
     for name, scoring in SCORING.items():
         known = scoring.metrics(("a/x", "a/y", "b/z"))
         assert scoring.name == name and next(iter(known)) == scoring.headline

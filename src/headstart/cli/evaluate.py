@@ -8,6 +8,7 @@ from headstart.cli.common import (
     Device,
     Json,
     LabelCol,
+    LabelDelimiter,
     PathCol,
     Quiet,
     SplitCol,
@@ -37,6 +38,7 @@ def evaluate(
     path_col: str = PathCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
+    label_delimiter: str = LabelDelimiter,
     device: str = Device,
     json: bool = Json,
     quiet: bool = Quiet,
@@ -58,6 +60,7 @@ def evaluate(
         path_col=path_col,
         label_col=label_col,
         split_col=split_col,
+        label_delimiter=label_delimiter,
         device=device,
         progress=progress(quiet or json),
     )

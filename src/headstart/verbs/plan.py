@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RecipeError, sentence
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
 from headstart.progress import SILENT, Progress
 from headstart.ranking.choose import Choice
@@ -26,7 +27,7 @@ from headstart.training.finetune import facts
 from headstart.training.transfer import resolve, task_of
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
-from headstart.verbs.settings import settings_of
+from headstart.verbs.settings import check_obeyed, settings_of
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ def plan(
         test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
         task=asked.task, label_delimiter=asked.label_delimiter, order=asked.order, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
     )  # fmt: skip
+    SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
+    check_obeyed(asked, target.dataset.task)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
         asked, target, source, layers.chosen if layers else _layer(asked), until=began + budget if budget else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from headstart.evaluation.intervals import percentile_interval
 from headstart.evaluation.paired import gain_of_resamples
@@ -61,6 +62,11 @@ class EmbeddingScoring(Scoring):
             sign * (one.value(metric, w) - other.value(metric, w)) for w in _identity_draws(labels, RESAMPLES, 0)
         ]
         return gain_of_resamples(value, np.array(samples), len(labels))
+
+    def read(self, table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        found = table[[name for name in table.columns if name[:1] == "e" and name[1:].isdigit()]].to_numpy(np.float64)
+        names = table["label"].astype(str)
+        return found, np.unique(names, return_inverse=True)[1]
 
     def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
         """Those whose nearest other image is of another identity, the most alike first."""

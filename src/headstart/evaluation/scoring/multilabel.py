@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from headstart.evaluation.intervals import bootstrap_blocks, percentile_interval
 from headstart.evaluation.paired import gain_of_resamples, gain_of_sums
@@ -71,6 +72,11 @@ class MultilabelScoring(Scoring):
         K, which = labels.shape[1], ("micro_f1", "macro_f1").index(metric)
         one, other = (np.hstack(_each(x, labels, _thresholds(task))) for x, task in zip((a, b), tasks, strict=True))
         return gain_of_sums(one, other, lambda s: f1_of_sums(s[:, :K], s[:, K : 2 * K], s[:, 2 * K :])[which])
+
+    def read(self, table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        found = table[[f"prob_{name}" for name in task.classes]].to_numpy(np.float64)
+        lists = [set(str(cell).split(SEPARATOR)) for cell in table["label"]]
+        return found, np.array([[name in row for name in task.classes] for row in lists], dtype=np.float32)
 
     def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
         """Those with a wrong label, the largest loss first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from headstart.evaluation.scoring.scoring import Metric, SumScoring, Worst
 from headstart.tasks.task import Task
@@ -41,6 +42,9 @@ class RegressionScoring(SumScoring):
         with np.errstate(divide="ignore", invalid="ignore"):
             r2 = np.where(spread > 1e-12 * second, 1 - mse / spread, np.nan)
         return {"rmse": np.sqrt(mse), "mae": mae, "r2": r2}
+
+    def read(self, table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        return table[["predicted"]].to_numpy(np.float64), table["label"].to_numpy(np.float64)
 
     def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
         """The largest errors first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from headstart.errors import QuestionError, near, sentence
 from headstart.evaluation.paired import gain_of_sums, scores_of_sums
@@ -71,6 +72,11 @@ class Scoring(ABC):
     ) -> dict[str, Any]:
         """Columns of predictions.csv, in order: ``label`` where it is known (``names`` are those of the data's own classes),
         ``predicted``, and what stands behind it."""
+
+    def read(self, table: pd.DataFrame, task: Task) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`columns` wrote, back: predictions (n, M) and labels, here of one probability column a class."""
+        found = table[[f"prob_{name}" for name in task.classes]].to_numpy(np.float64)
+        return found, np.array([task.classes.index(str(label)) for label in table["label"]], dtype=np.int64)
 
     @abstractmethod
     def worst(self, found: np.ndarray, labels: np.ndarray, task: Task, names: tuple[str, ...]) -> list[Worst]:
