@@ -36,6 +36,12 @@ def short_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headstart.verbs.decide.CHOOSING", 2.0)
 
 
+@pytest.fixture(autouse=True)
+def every_epoch_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that interrupt a training count on a checkpoint after each epoch, however short its epochs are."""
+    monkeypatch.setattr("headstart.training.loop.SAVE_SHARE", float("inf"))
+
+
 def paint(label: int, rng: np.random.Generator, size: int = 32) -> Image.Image:
     """A noisy picture whose class is easy to see: stripes at 0, 45, 90 ... degrees, one colour channel stronger."""
     y, x = np.mgrid[:size, :size]

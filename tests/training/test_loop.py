@@ -1,5 +1,7 @@
 """The loop: the same seed gives the same weights, interruption changes nothing, frozen stays bit-equal, terms act."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,9 @@ from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
+from headstart.training import checkpoint, loop
 from headstart.training.loop import train
-from headstart.training.objective import bind
+from headstart.training.objective import Objective, bind
 from headstart.training.optim import Optimisation
 
 LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3",))]
@@ -149,3 +152,36 @@ def test_accumulating_equals_one_large_batch():
 def test_a_loss_that_is_not_finite_stops_with_advice():
     with pytest.raises(Diverged, match="no longer a finite number in training, epoch 1.*--lr"):
         run(optimizer="sgd", grad_clip=None, momentum=0.0, head_lr_scale=1e38)
+
+
+@pytest.mark.parametrize(("share", "saves"), [(float("inf"), [1, 2, 3, 4, 5, 6]), (0.5, [1, 3, 5, 6]), (1e-9, [1, 6])])
+def test_checkpoints_take_at_most_their_share_of_the_time(tmp_path, monkeypatch, share, saves):
+    """An epoch takes 10 s and a checkpoint 8 s on a clock turned by hand: at a half, 16 s lie between two of them."""
+    now, written, save = [0.0], [], checkpoint.save_last
+
+    def slowly(folder, state):
+        written.append(state["epoch"])
+        now[0] += 8
+        save(folder, state)
+
+    monkeypatch.setattr(loop, "SAVE_SHARE", share)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0] + 1e-3))
+    monkeypatch.setattr(checkpoint, "save_last", slowly)
+    begin = Objective.begin
+    monkeypatch.setattr(
+        Objective, "begin", lambda self, progress: (now.__setitem__(0, now[0] + 10), begin(self, progress))[1]
+    )
+    fitted, _ = run(folder=tmp_path, epochs=6)
+    assert written == saves
+    best = checkpoint.load_best(tmp_path)
+    assert all(torch.equal(v, best[k]) for k, v in fitted.model.state_dict().items())
+
+
+def test_a_resume_after_an_epoch_that_was_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e-9)
+    whole, _ = run(epochs=5)
+    with pytest.raises(KeyboardInterrupt):
+        run(epochs=5, folder=tmp_path, stop_after=4)
+    assert checkpoint.load_last(tmp_path)["epoch"] == 1
+    a, b = weights(whole), weights(run(epochs=5, folder=tmp_path)[0])
+    assert all(torch.equal(a[k], b[k]) for k in a)

@@ -12,7 +12,7 @@ from headstart.progress import SILENT
 from headstart.sources.source import Layer, LoadReport, Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.tasks.classification import Classification
-from headstart.training import checkpoint, timing
+from headstart.training import checkpoint, loop, timing
 from headstart.training.finetune import Feeding, finetune
 from headstart.training.optim import Optimisation
 from headstart.training.timing import Loading, StepTimes, measure_times
@@ -69,6 +69,8 @@ def clock(monkeypatch):
     costly(checkpoint, "_replace", 0.1)
     costly(Preprocessing, "normalize", 0.080)
     monkeypatch.setattr(timing, "time", clock)
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 0.05)
     return clock
 
 
@@ -98,11 +100,22 @@ def test_the_prediction_is_what_training_takes(clock, monkeypatch, tmp_path, n, 
     assert predicted == pytest.approx(actual, rel=0.05), times
 
 
-def test_the_parts_by_hand():
+def test_the_parts_by_hand(monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_SHARE", 0.05)
     times = StepTimes(2.0, 0.1, Loading(0.5, 0.25, 100), Loading(0.4, 0.05, 100), 3.0, 32, 1)
     # 70 / 32 updates, 70 images, 10 evaluated, a checkpoint; the first epoch decodes
-    first, later = 70 / 32 * 2 + 70 * 0.5 + 10 * (0.1 + 0.4) + 3, 70 / 32 * 2 + 70 * 0.25 + 10 * (0.1 + 0.05) + 3
-    assert times.training(3, 70, 10) == pytest.approx(first + 2 * later)
+    first, later = 70 / 32 * 2 + 70 * 0.5 + 10 * (0.1 + 0.4), 70 / 32 * 2 + 70 * 0.25 + 10 * (0.1 + 0.05)
+    # a checkpoint of 3 s at most every 60 s of work: after the first epoch, after every third one (later is 23 s), at the end
+    assert [round((times.training(e, 70, 10) - first - (e - 1) * later) / 3) for e in range(1, 9)] == [
+        1,
+        2,
+        2,
+        2,
+        3,
+        3,
+        3,
+        4,
+    ]
     swept = times.training(2, 70, 10, find_lr=True) - times.training(2, 70, 10)
     assert swept == pytest.approx(0.75 * 3 * 40 * (2.0 + 32 * 0.25))
     assert Loading(0.5, 0.25, 100).epochs(8, room=400) == (4.0, 4 * 0.25 + 4 * 0.5)

@@ -27,6 +27,10 @@ Batches = Callable[[int], Iterable[Batch]]
 """epoch -> labelled batches; the same epoch gives the same ones every time."""
 
 
+SAVE_SHARE = 0.05
+"""Checkpoints take at most this share of the time: where writing one is dear beside an epoch, not every epoch has one."""
+
+
 @dataclass
 class Fitted:
     """What training leaves behind.
@@ -69,8 +73,8 @@ def train(
 ) -> Fitted:
     """Train the model of ``objective`` and give back its best epoch.
 
-    After each epoch the whole state is kept in ``folder``; called again with the same arguments, training goes on from
-    there and ends as if it had never stopped, since every epoch draws its randomness from (seed, epoch) alone.
+    The whole state is kept in ``folder``, after each epoch where that takes at most a twentieth of the time (else after some
+    of them, always after the last); called again with the same arguments, training goes on from there and ends as if it had never stopped, since every epoch draws its randomness from (seed, epoch) alone.
 
     Args:
         objective: model, task, and the strategy bound to them; changed in place.
@@ -119,6 +123,8 @@ def train(
         if best and folder:
             best_weights = checkpoint.load_best(folder)
 
+    best_saved = best[0] if best else 0.0
+    saved, save_seconds = start, 0.0
     pieces = Pieces(micro_batch, progress.say, name)
     progress.start(name, total=options.epochs * steps_per_epoch, unit="step")
     progress.advance(epoch * steps_per_epoch)
@@ -176,9 +182,12 @@ def train(
         progress.advance(
             0, **{k: v for k, v in row.items() if k in (f"valid_{metric}", "train_loss", "images_per_second")}
         )
-        if folder:
-            if best[0] == epoch:
+        last = stopped or epoch == options.epochs
+        if folder and (last or (time.perf_counter() - saved) * SAVE_SHARE >= save_seconds):
+            saving = time.perf_counter()
+            if best[0] > best_saved:
                 checkpoint.save_best(folder, best_weights)
+                best_saved = best[0]
             checkpoint.save_last(
                 folder,
                 {
@@ -187,6 +196,8 @@ def train(
                     "micro_batch": pieces.largest,
                 },
             )  # fmt: skip
+            saved = time.perf_counter()
+            save_seconds = saved - saving
     progress.done()
     if best_weights:
         model.load_state_dict(best_weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ from headstart.data.loader import DecodedCache, batches
 from headstart.sources.source import Source
 from headstart.strategies.strategy import Strategy
 from headstart.tasks.task import Task
-from headstart.training import checkpoint, lr_range
+from headstart.training import checkpoint, loop, lr_range
 from headstart.training.device import accelerator
 from headstart.training.finetune import DECODED_BYTES, EVAL_BATCH, Course, Feeding, set_up
 from headstart.training.memory_use import peak_memory, used_bytes
@@ -75,12 +76,12 @@ class StepTimes:
         return asdict(self)
 
     def _epochs(self, n_train: int, n_valid: int) -> tuple[float, float]:
-        """Seconds of the first epoch and of each later one. Training images come first, so they take the room first."""
+        """Seconds of the first epoch and of each later one, checkpoints apart. Training images take the room first."""
         first, later = self.train.epochs(n_train, DECODED_BYTES)
         left = max(0.0, DECODED_BYTES - n_train * self.train.bytes)
         valid_first, valid_later = self.valid.epochs(n_valid, left)
         updates = n_train / self.batch_size  # a last batch that is not full counts as its share
-        work = updates * self.update + n_valid * self.evaluate + self.save
+        work = updates * self.update + n_valid * self.evaluate
         return work + first + valid_first, work + later + valid_later
 
     def training(self, epochs: int, n_train: int, n_valid: int = 0, *, find_lr: bool = False) -> float:
@@ -94,14 +95,21 @@ class StepTimes:
         first, later = self._epochs(n_train, n_valid)
         _, loading = self.train.epochs(n_train, DECODED_BYTES)
         sweep = SWEPT * lr_range.RUNS * lr_range.STEPS * (self.update + self.batch_size * loading / n_train)
-        return first + (epochs - 1) * later + (sweep if find_lr else 0.0)
+        every = max(
+            1, math.ceil(self.save / (loop.SAVE_SHARE * max(later, 1e-9)))
+        )  # epochs from one checkpoint to the next
+        saves = 1 + -(-(epochs - 1) // every)
+        return first + (epochs - 1) * later + saves * self.save + (sweep if find_lr else 0.0)
 
     def epochs_within(self, seconds: float, n_train: int, n_valid: int = 0, *, find_lr: bool = False) -> int:
         """The most epochs that ``seconds`` allow; 0 where one does not fit."""
         one = self.training(1, n_train, n_valid, find_lr=find_lr)
         if one > seconds:
             return 0
-        return 1 + int((seconds - one) / max(self._epochs(n_train, n_valid)[1], 1e-9))
+        epochs = 1 + int((seconds - one) / max(self._epochs(n_train, n_valid)[1], 1e-9))
+        while self.training(epochs, n_train, n_valid, find_lr=find_lr) > seconds:
+            epochs -= 1
+        return epochs
 
 
 def measure_times(
