@@ -1,6 +1,7 @@
 """Ask 2: several labels an image from a CSV, as lists with a delimiter or as columns of 0 and 1; thresholds a label, never on the test."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,22 @@ def test_columns_of_zeros_and_ones_are_the_same_labels(run, pictures, tiny_sourc
     assert other.metrics["target"] == run.metrics["target"]
     data = json.loads((other.path / "data.json").read_text())
     assert any("3 columns" in note for note in data["notes"]) and data["classes"] == list(LABELS)
+
+
+def test_runs_are_compared_in_the_metric_of_the_task(run, pictures, tiny_source, tmp_path):
+    twin = tmp_path / "twin"
+    shutil.copytree(run.path, twin)
+    frame = pd.read_csv(twin / "predictions.csv", keep_default_na=False)
+    frame[[f"prob_{name}" for name in LABELS]] = 0.5  # knows nothing
+    frame.to_csv(twin / "predictions.csv", index=False)
+    found = hs.compare([run.path, twin])
+    assert found["metric"] == "mean_average_precision" and found["n"] == len(frame)
+    _, truth, probabilities = table(run)
+    assert found["runs"][0]["value"] == pytest.approx(peer.average_precision_score(truth, probabilities), abs=1e-5)
+    assert found["runs"][1]["value"] == pytest.approx(truth.mean())
+    assert found["pairs"][0]["value"] == pytest.approx(found["runs"][0]["value"] - truth.mean(), abs=1e-5)
+    with pytest.raises(QuestionError, match="unknown metric"):
+        hs.compare([run.path, twin], metric="accuracy")
 
 
 def test_predict_and_evaluate_say_what_the_run_said(run, pictures):

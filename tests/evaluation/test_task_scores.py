@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 def test_every_task_has_a_solver_and_a_scoring_and_a_name_in_the_recipe():
     assert set(TASKS) == set(SOLVERS) == set(SCORING) == set(READ)
     assert {"auto", *TASKS} == set(get_args(Recipe.model_fields["task"].annotation))
-    known = {name for scoring in SCORING.values() for name in scoring.metrics(("a", "b"))}
+    known = {name for _, scoring in SCORING.items() for name in scoring.metrics(("a", "b"))}
     assert set(METRICS) == known | {"auto"}
     for name, scoring in SCORING.items():
         known = scoring.metrics(("a/x", "a/y", "b/z"))

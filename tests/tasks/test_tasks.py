@@ -116,3 +116,15 @@ def test_ordinal_has_a_row_less_than_ranks():
     task = Ordinal(("low", "middle", "high"))
     assert task.rows == 2 and task.mass(torch.tensor([0, 1, 2])) == 5
     torch.testing.assert_close(task.decode(torch.zeros(1, 2)), torch.tensor([[0.5, 0.25, 0.25]]))
+
+
+def test_triplets_come_in_runs_of_one_identity_and_every_image_once():
+    from headstart.training.finetune import together
+
+    labels = np.repeat(np.arange(50), 6)
+    order = together(labels, Embedding(("a",), loss="triplet").at_once, seed=1)
+    assert sorted(order.tolist()) == list(range(300))
+    assert order.tolist() != together(labels, 4, seed=2).tolist()
+    batches = [labels[order[i : i + 32]] for i in range(0, 288, 32)]
+    pairs = [sum(n * (n - 1) // 2 for n in np.bincount(b)) for b in batches]
+    assert min(pairs) >= 20  # by chance 32 of 300 would hold 8 pairs on average

@@ -84,7 +84,7 @@ def _splits(images, labels, task):
     ("task", "strategy", "more"),
     [
         ("regression", "finetune", {"mixup": 0.2}), ("regression", "lpft", {}), ("ordinal", "lpft", {}), ("hierarchical", "finetune", {"cutmix": 1.0}),
-        ("embedding", "finetune", {}), ("embedding", "lpft", {"embedding_loss": "triplet", "imbalance": "sampler"}),
+        ("embedding", "finetune", {}), ("embedding", "lpft", {"embedding_loss": "triplet"}),
     ],
 )  # fmt: skip
 def test_steps_learn_each_task_and_a_fresh_process_predicts_the_same(

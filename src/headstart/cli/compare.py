@@ -32,7 +32,7 @@ def compare(
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("run", metric.replace("_", " "), "strategy", "source"):
         table.add_column(column)
-    for row in sorted(found["runs"], key=lambda r: -r["value"]):
+    for row in sorted(found["runs"], key=lambda r: r["value"] if found["less_is_better"] else -r["value"]):
         table.add_row(Text(row["run"]), f"{row['value']:.3f}", row["strategy"], Text(row["source"]))
     out.print(table)
     out.print()

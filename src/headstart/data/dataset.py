@@ -12,6 +12,12 @@ import numpy as np
 Reference = Any
 """What names one image: a path (``str``; ``archive.zip!/member`` inside a zip file), an array (H, W[, C]) or a PIL image."""
 
+STAND_INS = {
+    "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
+    "embedding": "the identities", "hierarchical": "the leaves",
+}  # fmt: skip
+"""What one class an image is, for the tasks that have something else."""
+
 
 @dataclass(frozen=True)
 class ImageDataset:
@@ -113,6 +119,12 @@ class ImageDataset:
             there, index = np.unique(label, return_inverse=True)
             return index.astype(np.int64), tuple((*self.classes, "none")[i] for i in there)
         return self.labels, self.classes
+
+    @property
+    def stand_in(self) -> str:
+        """What :attr:`strata` are, in words; ``""`` where they are the labels themselves."""
+        what = STAND_INS.get(self.task)
+        return f"{len(self.as_classes.classes)} classes ({what})" if what else ""
 
     @property
     def as_classes(self) -> ImageDataset:

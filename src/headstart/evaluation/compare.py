@@ -26,7 +26,7 @@ def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]
         metric: one of the task's (:meth:`headstart.evaluation.scoring.scoring.Scoring.metrics`); ``"auto"`` is its headline.
 
     Returns:
-        ``{"metric", "n", "runs": [{run, value, n_own, source, strategy}], "pairs": [{a, b, value, ci95, p_value, p_holm,
+        ``{"metric", "less_is_better", "n", "runs": [{run, value, n_own, source, strategy}], "pairs": [{a, b, value, ci95, p_value, p_holm,
         verdict}]}``; values on the shared test images, ``p_holm`` corrected by Holm (1979).
 
     Raises:
@@ -35,7 +35,7 @@ def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]
     """
     if len(folders) < 2:
         raise RunError(sentence("comparing needs two runs or more", got=len(folders), fix="headstart compare RUN RUN"))
-    tasks = [read_json(folder / "metrics.json")["task"] for folder in folders]
+    tasks = [read_json(folder / "metrics.json").get("task", "classification") for folder in folders]
     for folder, task in zip(folders[1:], tasks[1:], strict=True):
         if task != tasks[0]:
             raise RunError(
@@ -122,12 +122,14 @@ def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]
     return _compared(
         folders, metric, len(labels[0]), values,
         lambda i, j: scoring.gain(found[i], found[j], labels[0], metric, (tasks[i], tasks[j])),
+        larger=scoring.metrics(tasks[0].classes)[metric].larger,
     )  # fmt: skip
 
 
 def _compared(
-    folders: list[Path], metric: str, n: int, values: list[float], gain: Callable[[int, int], dict[str, Any]]
-) -> dict[str, Any]:
+    folders: list[Path], metric: str, n: int, values: list[float], gain: Callable[[int, int], dict[str, Any]],
+    larger: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     names = _names(folders)
     runs = []
     for folder, name, value in zip(folders, names, values, strict=True):
@@ -149,7 +151,7 @@ def _compared(
         sure = beyond_noise({**pair, "p_value": p}) != 0
         better = pair["a"] if pair["value"] > 0 else pair["b"]
         pair["verdict"] = f"{better} is better" if sure else "no difference beyond the noise"
-    return {"metric": metric, "n": n, "runs": runs, "pairs": pairs}
+    return {"metric": metric, "less_is_better": not larger, "n": n, "runs": runs, "pairs": pairs}
 
 
 def holm(p_values: list[float]) -> list[float]:

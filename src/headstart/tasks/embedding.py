@@ -28,13 +28,14 @@ class Embedding(Task):
 
     name = "embedding"
     gives = frozenset({"embedding"})
-    obeys = frozenset({"embedding_loss", "embedding_size", "margin", "sampler"})
+    obeys = frozenset({"embedding_loss", "embedding_size", "margin"})
 
     def __init__(
         self, classes: tuple[str, ...], *, size: int = 128, loss: str = "arcface", margin: float | None = None
     ) -> None:
         self.classes, self.size, self.kind = classes, size, loss
         self.margin = MARGINS[loss] if margin is None else margin
+        self.at_once = 4 if loss == "triplet" else 1
 
     @classmethod
     def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Embedding:

@@ -45,6 +45,8 @@ class Task(ABC):
     gives: frozenset[str] = frozenset()
     obeys: frozenset[str] = frozenset()
     classes: tuple[str, ...]
+    at_once: int = 1
+    """How many images of a class come one after the other, where the loss compares those of a batch."""
     settles: str = ""
     """What :meth:`tuned` settles on held-out predictions, in words; empty for nothing."""
     unit: float = 1.0

@@ -184,6 +184,16 @@ def worst_batch(n: int, preprocessing: Preprocessing, task: Task, feeding: Feedi
     return Batch(torch.randn(n, 3, preprocessing.size, preprocessing.size), targets, torch.arange(n))
 
 
+def together(labels: np.ndarray, several: int, seed: int) -> np.ndarray:
+    """All rows once, int (n,), those of a class in runs of ``several`` in an order drawn at random, so that a batch holds pairs."""
+    rng = np.random.default_rng(seed)
+    runs = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        runs += np.split(rows, range(several, len(rows), several))
+    return np.concatenate([runs[i] for i in rng.permutation(len(runs))])
+
+
 def mixable(task: Task, targets: torch.Tensor) -> torch.Tensor:
     """The targets as numbers that mixup and CutMix can mix.
 
@@ -256,9 +266,10 @@ def set_up(
     def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
         mixing = torch.Generator().manual_seed(order)
+        rows = together(train_set.strata[0], task.at_once, order) if task.at_once > 1 else None
         for batch in batches(
             train_set, source.preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
-            drop_last=lone, workers=feeding.workers, cache=cache,
+            order=rows, drop_last=lone, workers=feeding.workers, cache=cache,
         ):  # fmt: skip
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None

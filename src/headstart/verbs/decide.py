@@ -117,6 +117,10 @@ def decide(
     choice, chosen = None, candidates[0]
     if len(candidates) > 1:
         allowed = CHOOSING if until is None else max(0.0, SHARE * left())
+        if learn.stand_in:
+            notes.append(
+                f"strategies were compared by their accuracy on {learn.stand_in}, in place of --task {learn.task}"
+            )
         choice = _compare(source, candidates, learn, recipe, allowed, forecast, device, progress)
         chosen = choice.chosen
         progress.say(choice.why)

@@ -30,7 +30,8 @@ def evaluate(
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
 
     Returns:
-        ``{"scores": {metric: {value, ci95}}, "n": int, "missing": [classes without an image], "bad": [[path, reason]]}``.
+        ``{"scores": {metric: {value, ci95}}, "n": int, "missing": [classes without an image], "bad": [[path, reason]],
+        "less_is_better": [metrics]}``.
 
     Raises:
         DataError: a class that the model does not know, or no images in the split.
@@ -61,10 +62,12 @@ def evaluate(
         )
     assert dataset.labels is not None
     found, scoring = predictor.probabilities(dataset, progress=progress), SCORING[task.name]
+    less = [name for name, metric in scoring.metrics(task.classes).items() if not metric.larger]
     return {
         "scores": scoring.scores(found, dataset.labels, task),
         "n": len(dataset),
         "split": split or "all",
         "missing": scoring.missing(dataset.labels, task.classes),
         "bad": [list(row) for row in scanned.bad],
+        "less_is_better": [*less, "log_loss", "ece"],
     }

@@ -129,6 +129,8 @@ def find_source(
     ranking = layers = None
     name = recipe.source
     if name == "auto":
+        if target.learning.stand_in:
+            progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
             target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
         )

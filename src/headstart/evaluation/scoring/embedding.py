@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from headstart.errors import DataError, sentence
 from headstart.evaluation.intervals import percentile_interval
 from headstart.evaluation.paired import gain_of_resamples
 from headstart.evaluation.scoring.scoring import Metric, Scoring, Worst
@@ -108,6 +109,13 @@ class _Judged:
 
     def __init__(self, found: np.ndarray, labels: np.ndarray) -> None:
         self.labels, self.pairs = labels, make_pairs(found, labels)
+        if 0 in self.pairs.all:
+            raise DataError(
+                sentence(
+                    "verification needs two images of one identity, and two identities",
+                    got=f"{self.pairs.all[0]} genuine and {self.pairs.all[1]} impostor pairs",
+                )
+            )  # fmt: skip
         self.hits = {name: found_among_nearest(found, labels, (k,))[k] for name, k in KS.items()}
 
     def names(self) -> list[str]:
