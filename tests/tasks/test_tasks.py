@@ -112,6 +112,20 @@ def test_arcface_sees_the_centres_and_the_embedding_does_not_carry_them():
     assert triplet.head(6)(torch.randn(5, 6)).shape == (5, 4)
 
 
+def test_centres_start_at_the_mean_embeddings_of_a_solved_head():
+    task = Embedding(("a", "b"), size=3)
+    outputs, targets = torch.randn(6, 3), torch.tensor([0, 0, 0, 1, 1, 1])
+    head = task.head(4)
+    state = task.head_state((torch.ones(3, 4), torch.zeros(3), *task.beside(outputs, targets)))
+    head.load_state_dict(state)
+    directions = F.normalize(outputs, dim=1)
+    torch.testing.assert_close(head.centres.detach()[1], F.normalize(directions[3:].mean(0), dim=0))
+    assert set(Embedding(("a",), size=3, loss="triplet").head_state((torch.ones(3, 4), torch.zeros(3)))) == {
+        "weight",
+        "bias",
+    }
+
+
 def test_ordinal_has_a_row_less_than_ranks():
     task = Ordinal(("low", "middle", "high"))
     assert task.rows == 2 and task.mass(torch.tensor([0, 1, 2])) == 5

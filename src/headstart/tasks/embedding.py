@@ -66,6 +66,16 @@ class Embedding(Task):
             return nn.Linear(width, self.size)
         return Centred(width, self.size, len(self.classes))
 
+    def beside(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """ArcFace's centres: the mean embedding of each identity."""
+        if self.kind == "triplet":
+            return ()
+        sums = torch.zeros(len(self.classes), self.size).index_add_(0, targets.long(), unit(outputs))
+        return (unit(sums),)
+
+    def head_state(self, start: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        return dict(zip(("weight", "bias", "centres"), start, strict=False))
+
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Of outputs (B, D), for ArcFace followed by the cosines to the centres (B, D + C), and identities (B,)."""
         if self.kind == "triplet":

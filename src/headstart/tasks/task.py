@@ -87,6 +87,14 @@ class Task(ABC):
         nn.init.zeros_(head.bias)
         return head
 
+    def beside(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What a head that was solved needs besides weight and bias to go on by steps, from its outputs on the training images."""
+        return ()
+
+    def head_state(self, start: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """Weight, bias and what :meth:`beside` gave, by their names in the head."""
+        return {"weight": start[0], "bias": start[1]}
+
     @abstractmethod
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""

@@ -81,7 +81,7 @@ def finetune(
     metric: str,
     precision: str = "auto",
     folder: Path | None = None,
-    head_start: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head_start: tuple[torch.Tensor, ...] | None = None,
     progress: Progress,
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -95,7 +95,7 @@ def finetune(
         valid_set: chooses the best epoch; ``None`` keeps the last one.
         score: (probabilities (n, K), labels (n,)) -> scores by name, with ``metric`` and ``loss``.
         folder: checkpoints and what was settled before the first step; training goes on from those that are there.
-        head_start: (weight (K, width), bias (K,)) that the head starts from instead of zero.
+        head_start: (weight (rows, width), bias (rows,)) that the head starts from instead of zero, and what else the task's has.
 
     Raises:
         HandshakeError: parts of the strategy that cannot act.
@@ -236,14 +236,14 @@ def set_up(
     pretrained: bool,
     device: torch.device,
     seed: int,
-    head_start: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head_start: tuple[torch.Tensor, ...] | None = None,
 ) -> Course:
     """Handshake, head, tuning, terms and batches; arguments as for :func:`finetune`."""
     stages = handshake(strategy, source.layers, task, pretrained=pretrained, has=facts(source, feeding))
     torch.manual_seed(seed)
     head = task.head(source.width)
     if head_start is not None:
-        head.load_state_dict({**head.state_dict(), "weight": head_start[0], "bias": head_start[1]})
+        head.load_state_dict({**head.state_dict(), **task.head_state(head_start)})
     cache = DecodedCache(DECODED_BYTES)
     start = Start(
         Model(backbone, head, feeding.dropout), source.layers, task,

@@ -121,7 +121,7 @@ def transfer(
     cache_dir: Path | None,
     folder: Path | None = None,
     pretrained: bool = True,
-    head: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head: tuple[torch.Tensor, ...] | None = None,
     layer: str = "last",
     progress: Progress,
     name: str = "training",
@@ -282,12 +282,13 @@ def _solved_head(
     device: torch.device,
     seed: int,
     cache_dir: Path | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """The probe's head on the training images alone: validation images judge what follows."""
     assert train_set.labels is not None
     X = extract(source, train_set, cache_dir=cache_dir, device=str(device)).X
     solved = SOLVERS[task.name](X, train_set.labels, task, groups=train_set.groups, seed=seed)
-    return torch.as_tensor(solved.weight), torch.as_tensor(solved.bias)
+    weight, bias = torch.as_tensor(solved.weight), torch.as_tensor(solved.bias)
+    return weight, bias, *task.beside(torch.as_tensor(X) @ weight.T + bias, torch.as_tensor(train_set.labels))
 
 
 def probabilities(
