@@ -88,6 +88,7 @@ def batches(
     augmentation: Augmentation | None = None,
     shuffle_seed: int | None = None,
     sampler_weights: np.ndarray | None = None,
+    order: np.ndarray | None = None,
     drop_last: bool = False,
     workers: int | None = None,
     cache: DecodedCache | None = None,
@@ -96,6 +97,7 @@ def batches(
 
     Args:
         shuffle_seed: order of the images and randomness of the augmentation; ``None`` keeps the order.
+        order: int, the rows in the order in which they come; default: by ``shuffle_seed``.
         sampler_weights: float (n,), draw n images with replacement with these chances (needs ``shuffle_seed``).
         workers: threads that decode; default: the cores.
         cache: decoded images to reuse.
@@ -104,8 +106,9 @@ def batches(
         BadImage: an image that cannot be decoded (``scan`` removes those beforehand).
     """
     n = len(dataset)
-    order = np.arange(n)
-    if shuffle_seed is not None:
+    if order is None and shuffle_seed is None:
+        order = np.arange(n)
+    elif order is None:
         rng = np.random.default_rng(shuffle_seed)
         if sampler_weights is not None:
             order = rng.choice(n, n, p=np.asarray(sampler_weights) / np.sum(sampler_weights))

@@ -15,6 +15,8 @@ from headstart.errors import RunError, sentence
 from headstart.features.extract import extract
 from headstart.progress import Progress
 from headstart.sources import load_source
+from headstart.tasks.catalogue import TASKS
+from headstart.tasks.task import Task
 from headstart.training.device import pick_device
 
 
@@ -50,13 +52,16 @@ class Predictor:
             )
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         self.precision: str = config.get("headstart", {}).get("precision", "fp32")
+        saved = config.get("headstart", {}).get("task", {"name": "classification"})
+        self.task: Task = TASKS[saved["name"]].restore(self.source.classes, saved)
         self.classes = self.source.classes
         self.device = pick_device(device)
 
     def probabilities(
         self, dataset: ImageDataset, *, batch_size: int = 64, progress: Progress | None = None
     ) -> np.ndarray:
-        """Class probabilities float32 (n, K), in the order of the data set."""
+        """What the task decodes, float32 (n, M), in the order of the data set: class or label probabilities (n, K), a quantity
+        (n, 1), embeddings (n, D)."""
         features = extract(
             self.source,
             dataset,
@@ -66,10 +71,10 @@ class Predictor:
             batch_size=batch_size,
             progress=progress,
         ).X
-        return head_probabilities(features, self.source.head)
+        return head_outputs(features, self.source.head, self.task)
 
 
-def head_probabilities(features: np.ndarray, head: Any) -> np.ndarray:
-    """softmax(features W' + b): float32 (n, width) -> float32 (n, K)."""
+def head_outputs(features: np.ndarray, head: Any, task: Task) -> np.ndarray:
+    """What the task decodes of features W' + b: float32 (n, width) -> float32 (n, M)."""
     weight, bias = (torch.as_tensor(value, dtype=torch.float32) for value in head)
-    return torch.softmax(torch.as_tensor(features) @ weight.T + bias, dim=1).numpy()
+    return task.decode(torch.as_tensor(features) @ weight.T + bias).numpy()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
+from headstart.data.dataset import ImageDataset
 from headstart.errors import RecipeError, near, sentence
-from headstart.tasks.task import Task
+from headstart.tasks.task import Task, TaskOptions
 
 
 class Classification(Task):
@@ -23,7 +26,8 @@ class Classification(Task):
     """
 
     name = "classification"
-    gives = frozenset({"class_probabilities"})
+    gives = frozenset({"class_probabilities", "class_labels"})
+    obeys = frozenset({"label_smoothing", "imbalance", "sampler", "mixing"})
 
     def __init__(
         self, classes: tuple[str, ...], *, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None
@@ -32,12 +36,21 @@ class Classification(Task):
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
 
-    def head(self, width: int) -> nn.Linear:
-        """A linear layer (K, ``width``) that starts at zero: before the first step every class has probability 1/K."""
-        head = nn.Linear(width, len(self.classes))
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return head
+    @classmethod
+    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Classification:
+        weights = class_weights(options.imbalance, train_set.counts, train_set.classes)
+        return cls(train_set.classes, label_smoothing=options.label_smoothing, class_weights=weights)
+
+    @classmethod
+    def restore(cls, classes: tuple[str, ...], state: dict[str, Any]) -> Classification:
+        return cls(classes)
+
+    def soft(self, targets: torch.Tensor) -> torch.Tensor:
+        """One-hot rows (B, K)."""
+        return nn.functional.one_hot(targets, len(self.classes)).to(torch.float32)
+
+    def some_targets(self, n: int) -> torch.Tensor:
+        return torch.arange(n) % len(self.classes)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of logits (B, K) against indices (B,) or probabilities (B, K)."""

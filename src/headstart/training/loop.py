@@ -203,11 +203,17 @@ def train(
         model.load_state_dict(best_weights)
     model.eval()
     criterion = (
-        f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
+        f"epoch {best[0]:.0f} of {epoch}, the {_best(metric)}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
     seconds = time.perf_counter() - start
     return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
+
+
+def _best(metric: str) -> str:
+    """ "best validation accuracy"; of ``minus_rmse``, which is larger where rmse is lower, "lowest validation rmse"."""
+    word = "lowest" if metric.startswith("minus_") else "best"
+    return f"{word} validation {metric.removeprefix('minus_').replace('_', ' ')}"
 
 
 def _windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

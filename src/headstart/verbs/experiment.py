@@ -14,12 +14,14 @@ import torch
 
 from headstart.data.dataset import ImageDataset
 from headstart.evaluation.gain import paired_gain
-from headstart.evaluation.metrics import classification_metrics, point_metrics
+from headstart.evaluation.metrics import classification_metrics
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.features.raw_pixels import raw_pixels
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
+from headstart.tasks.task import Task
 from headstart.training.transfer import Settings, Transferred, probabilities, transfer
 from headstart.verbs.prepare import Prepared
 
@@ -41,11 +43,12 @@ class Clock:
 
 @dataclass
 class Outcome:
-    """What an experiment found. Probabilities are float32 (n_test, K)."""
+    """What an experiment found. Predictions are float32 (n_test, M), as the task decodes them; each model decodes with its own."""
 
     moved: Transferred
     target: np.ndarray
     baselines: dict[str, np.ndarray]
+    tasks: dict[str, Task]
     history: list[dict[str, Any]]
 
 
@@ -76,14 +79,19 @@ def experiment(
     """
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
+    tasks: dict[str, Task] = {}
+    scoring = SCORING[target.dataset.task]
+
+    def judge(found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        return scoring.watch(found, labels, target.classes)
 
     def run(
         name: str, start: Source, how: Strategy, *, pretrained: bool = True, first_head: Any = None, layer: str = "last"
     ) -> tuple[Transferred, np.ndarray]:
         with clock(name):
             moved = transfer(
-                start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=point_metrics,
-                metric=metric, cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
+                start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=judge,
+                metric=scoring.watched(metric, target.classes), cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
                 layer=layer, progress=progress, name=name,
             )  # fmt: skip
         with clock("evaluation"):
@@ -98,6 +106,7 @@ def experiment(
                 progress=progress,
             )
         history.extend({"model": name} | row for row in moved.history)
+        tasks[name] = moved.task
         return moved, found
 
     moved, found = run("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer)
@@ -108,26 +117,25 @@ def experiment(
         others["probe"] = run("probe", source, parse_strategy("probe"))[1]
     if "raw_pixels" in baselines:
         others["raw_pixels"] = run("raw_pixels", raw_pixels(), parse_strategy("probe"))[1]
-    return Outcome(moved, found, others, history)
+    return Outcome(moved, found, others, tasks, history)
 
 
 NO_TRANSFER = ("scratch", "raw_pixels")
 """Baselines that use no source: what transfer has to beat."""
 
 
-def score(outcome: Outcome, labels: np.ndarray, classes: tuple[str, ...], metric: str) -> dict[str, Any]:
+def score(outcome: Outcome, labels: np.ndarray, metric: str) -> dict[str, Any]:
     """Scores with intervals, gains over each baseline, and the gain over the strongest one that uses no source."""
-    result: dict[str, Any] = {
-        "target": classification_metrics(outcome.target, labels, classes),
-        "baselines": {},
-        "gains": {},
-    }
+    task = outcome.moved.task
+    scoring = SCORING[task.name]
+    result: dict[str, Any] = {"target": scoring.scores(outcome.target, labels, task), "baselines": {}, "gains": {}}
     for name, found in outcome.baselines.items():
-        result["baselines"][name] = classification_metrics(found, labels, classes)
-        result["gains"][name] = paired_gain(outcome.target, found, labels, metric=metric)
+        result["baselines"][name] = scoring.scores(found, labels, outcome.tasks[name])
+        result["gains"][name] = scoring.gain(outcome.target, found, labels, metric, (task, outcome.tasks[name]))
     rivals = [name for name in NO_TRANSFER if name in outcome.baselines]
     if rivals:
-        best = max(rivals, key=lambda name: result["baselines"][name][metric]["value"])
+        sign = 1 if scoring.metrics(task.classes)[metric].larger else -1
+        best = max(rivals, key=lambda name: sign * result["baselines"][name][metric]["value"])
         result["transfer_gain"] = {"versus": best, "metric": metric, **result["gains"][best]}
     else:
         result["transfer_gain"] = None

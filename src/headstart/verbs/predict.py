@@ -25,7 +25,9 @@ def predict(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
     Returns:
-        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns. A file that cannot be
+        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns for classes, ranks and nested
+        classes (these with ``level_<i>``); ``predicted`` (names joined by a bar) and ``prob_<label>`` for several labels; ``predicted``
+        for a quantity; ``e0``, ``e1``, ... for an embedding. A file that cannot be
         decoded has a row with the reason in ``error`` and nothing predicted.
 
     Raises:
@@ -53,7 +55,7 @@ def predict(
         found = predictor.probabilities(good, batch_size=batch_size, progress=progress)
         from dataclasses import replace
 
-        frame = predictions_table(replace(good, classes=predictor.classes, root=""), found)
+        frame = predictions_table(replace(good, classes=predictor.classes, root=""), found, predictor.task)
     if scanned.bad:
         bad = pd.DataFrame(scanned.bad, columns=["path", "error"])
         frame = pd.concat([frame, bad], ignore_index=True) if len(frame) else bad
