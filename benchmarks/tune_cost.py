@@ -75,9 +75,7 @@ def main() -> None:
             )
             _, fitted = headstart("fit", args.data, *same, *steps, "--out", root / "f1", cache=cache)
             one = fitted["seconds"]["transfer"]
-            wall, found = headstart(
-                "tune", args.data, *same, "--strategy", "finetune", *search, "--out", root / "f2", cache=cache
-            )
+            wall, found = headstart("tune", args.data, *same, *steps, *search, "--out", root / "f2", cache=cache)
             t = found["tuning"]
             print(
                 f"fine-tuning: one training {one:.1f} s ({fitted['strategy']['epochs']} epochs), search of {sum(t['trials'].values())} trials "

@@ -17,6 +17,8 @@ from headstart.training.search.judge import cut
 from headstart.verbs.tune_space import apply
 from headstart.verbs.write import write_table
 
+ENDS = ("judged", "pruned", "failed")
+
 
 def report_search(
     book: Book, question: Any, target: Any, best: Any, work: Path, seconds: float, progress: Progress
@@ -27,6 +29,7 @@ def report_search(
     spec = scoring.metrics(classes)[metric]
     sign = 1 if spec.larger else -1  # the search maximises; people read the score as it is
     rows = [row | {"score": None if row["score"] is None else sign * row["score"]} for row in outcome.rows(book)]
+    rows = [row for row in rows if row["state"] in ENDS]  # what a budget cut off before it began is no trial
     names = book.space.names
     write_table(
         work / "trials.csv",
@@ -34,7 +37,7 @@ def report_search(
             [{k: v for k, v in row.items() if k != "params"} | {n: row["params"].get(n) for n in names} for row in rows]
         ),
     )
-    counts = {state: sum(row["state"] == state for row in rows) for state in ("judged", "pruned", "failed")}
+    counts = {state: sum(row["state"] == state for row in rows) for state in ENDS}
     learning, seed = target.learning, int(question.values.get("seed") or 0)
     if question.folds:
         held = sum(len(pair[1]) for pair in cut(learning, question.folds, seed))
