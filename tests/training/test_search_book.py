@@ -104,6 +104,23 @@ def test_halving_gives_up_a_hopeless_trial_after_one_ninth_of_its_epochs(tmp_pat
     assert b.best().number == 0
 
 
+def test_all_trials_together_keep_to_their_ration(tmp_path):
+    """Each better than all before: halving alone would let every one of them train to its end."""
+    b = book(tmp_path, total=20, pruner="halving", rungs=9)
+    spent = 0
+    for k in range(20):
+        trial = b.ask()
+        for epoch in range(1, 10):
+            trial.report(0.5 + k / 100, step=epoch)
+            spent += 1
+            if epoch < 9 and (trial.should_prune() or (epoch == 1 and not b.affords(trial.number))):
+                b.study.tell(trial, state=b.states.PRUNED)
+                break
+        else:
+            b.study.tell(trial, 0.5 + k / 100)
+    assert 7 * 9 < spent <= 8 * 9
+
+
 def test_trials_are_compared_within_their_strategy_alone(tmp_path):
     space = Space({"lpft": {"x": Range(0.0, 1.0)}, "finetune": {"x": Range(0.0, 1.0)}})
     for pruner in ("halving", "median"):

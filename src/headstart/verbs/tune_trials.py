@@ -24,7 +24,7 @@ from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.training.device import pick_device
 from headstart.training.finetune import DECODED_BYTES
-from headstart.training.search.book import Book, open_storage
+from headstart.training.search.book import Book, first_rung, open_storage
 from headstart.training.search.judge import Judged, cut, judge, with_epochs
 from headstart.training.search.space import Space
 from headstart.training.transfer import solved_head
@@ -207,6 +207,7 @@ def work(
     book = question.book()
     bench = Bench(question, learning, device)
     clock = Deadline(question, book)
+    first = first_rung(question.rungs) if question.pruner == "halving" else 0
     while not clock.over() and (trial := book.ask()) is not None:
         began = time.perf_counter()
         rung, seen = 0, time.time()
@@ -221,11 +222,11 @@ def work(
             now = int(share * question.rungs + 1e-9)
             if share >= 1 or now <= rung:
                 return
-            rung = now
+            early, rung = rung < first <= now, now
             trial.report(score, step=now)
             if clock.cuts(share, time.perf_counter() - began):
                 raise Ended("the time was over")
-            if trial.should_prune():
+            if trial.should_prune() or (early and not book.affords(trial.number)):
                 raise TrialPruned
 
         state, value = book.states.FAIL, None
