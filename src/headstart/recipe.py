@@ -17,12 +17,20 @@ AUTO_BATCH = 32
 STEPWISE = (
     "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
     "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience", "average", "soup", "wise", "loss", "repeats",
+    "embedding_loss", "margin",
 )  # fmt: skip
 """Options that only gradient steps obey."""
 
 
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
+
+METRICS = (
+    "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
+    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
+    "hierarchical_distance",
+)  # fmt: skip
+"""Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
 
 
 class Recipe(BaseModel):
@@ -56,8 +64,16 @@ class Recipe(BaseModel):
     )
     source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
 
+    task: Literal["auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical"] = Field(
+        "auto",
+        description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
+    )
+    label_delimiter: str | None = Field(None, description="Between the labels in one cell of a table (multilabel).")
+    order: list[str] | None = Field(None, description="Names of the ranks from low to high (ordinal).")
     path_col: str | None = Field(None, description="Column of a table that holds the image path.")
-    label_col: str | None = Field(None, description="Column of a table that holds the label.")
+    label_col: str | None = Field(
+        None, description="Column of a table that holds the label; several with commas: 0/1 columns, or levels."
+    )
     split_col: str | None = Field(None, description="Column of a table that holds train/valid/test.")
     group: str | None = Field(
         None,
@@ -142,8 +158,13 @@ class Recipe(BaseModel):
         "none", description="Make confidences honest: a temperature from held-out images."
     )
 
-    metric: Literal["accuracy", "balanced_accuracy", "macro_f1"] = Field(
-        "accuracy", description="What gains are measured in and the best epoch is chosen by."
+    metric: str = Field(
+        "auto", description="What gains are measured in and the best epoch is chosen by; 'auto': the task's headline."
+    )
+    embedding_loss: Literal["arcface", "triplet"] = Field("arcface", description="Loss of --task embedding.")
+    embedding_size: int = Field(128, ge=2, description="Numbers of an embedding.")
+    margin: float | None = Field(
+        None, gt=0, lt=1.57, description="Margin of the embedding's loss; default 0.5 radians (arcface), 0.2 (triplet)."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     workers: int | None = Field(None, ge=1, description="Threads that decode images; default: the cores.")
@@ -200,6 +221,18 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     for name in values.get("log") or []:
         if name != "tensorboard":
             problems.append(sentence("unknown tracker", where="the recipe", got=name, allowed=["tensorboard"]))
+    metric = values.get("metric", "auto")
+    if metric not in METRICS and not str(metric).startswith("accuracy_level_"):
+        close = near(str(metric), METRICS, 1)
+        problems.append(
+            sentence(
+                "bad value of metric",
+                where="the recipe",
+                got=metric,
+                allowed=list(METRICS),
+                fix=close[0] if close else None,
+            )
+        )
     imbalance = values.get("imbalance", "auto")
     simple = ("auto", "none", "weights", "sampler")
     if not isinstance(imbalance, dict) and imbalance not in simple and not str(imbalance).startswith("effective"):
@@ -272,7 +305,7 @@ def _plain(key: str, value: Any) -> Any:
         return compose(value)
     if key in ("baselines", "augment", "imbalance") and value is False:
         return "none"
-    if key in ("baselines", "sources", "log") and isinstance(value, str):
+    if key in ("baselines", "sources", "log", "order") and isinstance(value, str):
         return [
             part.strip().replace("-", "_") if key == "baselines" else part.strip()
             for part in value.split(",")

@@ -52,8 +52,17 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """Accuracy on the held-out test images, 0 to 1."""
-        return self.metrics["target"]["accuracy"]["value"]
+        """Accuracy on the held-out test images, 0 to 1.
+
+        Raises:
+            RunError: the task of this run has none; see :attr:`metrics`.
+        """
+        target = self.metrics["target"]
+        if "accuracy" not in target:
+            raise RunError(
+                sentence(f"a run of --task {self.metrics['task']} has no accuracy", where=str(self.path), allowed=list(target))
+            )  # fmt: skip
+        return target["accuracy"]["value"]
 
     def predict(self, inputs: Any, **options: Any) -> Any:
         """See :func:`headstart.predict`."""

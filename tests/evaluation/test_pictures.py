@@ -11,6 +11,8 @@ from PIL import Image
 from headstart.data.dataset import ImageDataset
 from headstart.errors import BadImage
 from headstart.evaluation.pictures import MISTAKES, SAMPLES, SIDE, collect_pictures, thumbnail
+from headstart.evaluation.scoring.classification import ClassScoring
+from headstart.tasks.classification import Classification
 
 
 def opened(uri: str) -> Image.Image:
@@ -21,6 +23,10 @@ def opened(uri: str) -> Image.Image:
 
 def grey(level: int, height: int = 40, width: int = 60) -> torch.Tensor:
     return torch.full((3, height, width), level, dtype=torch.uint8)
+
+
+def mistakes(test_set: ImageDataset, p: np.ndarray):
+    return ClassScoring().worst(p, test_set.labels, Classification(test_set.classes), test_set.classes)
 
 
 def dataset(n: int, k: int, split: str) -> ImageDataset:
@@ -48,7 +54,7 @@ def test_mistakes_come_most_confident_first_and_bounded():
     test_set = dataset(60, 3, "test")
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(3), 60)
-    found = collect_pictures(dataset(30, 3, "train"), test_set, p, read)["mistakes"]
+    found = collect_pictures(dataset(30, 3, "train"), test_set, mistakes(test_set, p), read)["mistakes"]
     wrong = np.flatnonzero(p.argmax(1) != test_set.labels)
     expected = wrong[np.argsort(-p.max(1)[wrong])][:MISTAKES]
     assert len(found) == MISTAKES < len(wrong)
@@ -63,14 +69,15 @@ def test_mistakes_come_most_confident_first_and_bounded():
 @pytest.mark.parametrize(("k", "per_class"), [(3, 2), (SAMPLES, 1), (100, 1)])
 def test_samples_show_training_images_of_each_class_and_are_bounded(k, per_class):
     train = dataset(k * 4, k, "train")
-    samples = collect_pictures(train, dataset(k, k, "test"), np.eye(k), read)["samples"]
+    samples = collect_pictures(train, dataset(k, k, "test"), [], read)["samples"]
     assert len(samples) == per_class * min(k, SAMPLES)
     assert len({s["label"] for s in samples}) == min(k, SAMPLES)
 
 
 def test_no_test_image_is_shown_as_a_training_sample():
     mixed = dataset(6, 3, "test")
-    assert collect_pictures(mixed, mixed, np.eye(3)[mixed.labels], read) == {"mistakes": [], "samples": []}
+    none = mistakes(mixed, np.eye(3)[mixed.labels])
+    assert collect_pictures(mixed, mixed, none, read) == {"mistakes": [], "samples": []}
 
 
 def test_a_picture_that_cannot_be_read_is_left_out():
@@ -78,4 +85,6 @@ def test_a_picture_that_cannot_be_read_is_left_out():
         raise BadImage(reference, "cut short")
 
     data = dataset(9, 3, "train")
-    assert collect_pictures(data, data, np.eye(3)[(data.labels + 1) % 3], broken) == {"mistakes": [], "samples": []}
+    wrong = mistakes(data, np.eye(3)[(data.labels + 1) % 3])
+    assert len(wrong) == 9
+    assert collect_pictures(data, data, wrong, broken) == {"mistakes": [], "samples": []}

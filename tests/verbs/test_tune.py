@@ -369,3 +369,35 @@ def test_a_budget_keeps_back_what_the_final_training_takes(monkeypatch):
     assert not clock.over() and clock.cuts(0.5, 10) and not clock.cuts(0.5, 9)
     now[0] += 51
     assert clock.over()
+
+
+@pytest.mark.slow
+def test_another_task_is_searched_by_its_own_score_and_less_may_be_better(tmp_path, tiny_source):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    lines = ["path,label"]
+    for i in range(40):
+        value = rng.uniform(0, 200)
+        Image.fromarray((rng.normal(0, 8, (32, 32, 3)) + value).clip(0, 255).astype(np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
+        lines.append(f"{i}.png,{value:.4f}")
+    (tmp_path / "values.csv").write_text("\n".join(lines) + "\n")
+    run = hs.tune(
+        tmp_path / "values.csv", task="regression", metric="rmse", source=str(tiny_source), strategy="finetune",
+        space="lr=1e-6|3e-3", epochs=3, pruner="none", out=tmp_path / "r", **QUICK,
+    )  # fmt: skip
+    rows = pd.read_csv(run.path / "trials.csv")
+    t = run.metrics["tuning"]
+    assert t["metric"] == "rmse" and t["params"]["lr"] == 3e-3
+    assert t["optimised"]["value"] == pytest.approx(rows.score.min(), rel=1e-4) and (rows.score > 0).all()
+    assert t["reported"] == run.metrics["target"]["rmse"]
+    hs.tune(
+        tmp_path / "values.csv",
+        task="regression",
+        source=str(tiny_source),
+        strategy="probe",
+        out=tmp_path / "p",
+        **QUICK,
+    )

@@ -16,6 +16,15 @@ Device = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1 or mps."
 Seed = typer.Option(0, "--seed", min=0, help="Seed of splits, weights, batches and augmentation.")
 PathCol = typer.Option(None, "--path-col", help="Column of a table with the image path (guessed if left out).")
 LabelCol = typer.Option(None, "--label-col", help="Column of a table with the label (guessed if left out).")
+Task = typer.Option(
+    None,
+    "--task",
+    help="classification, multilabel, regression, hierarchical, ordinal or embedding [auto].",
+    show_default=False,
+)
+LabelDelimiter = typer.Option(
+    None, "--label-delimiter", help="What separates several labels in one cell of a table.", show_default=False
+)
 SplitCol = typer.Option(None, "--split-col", help="Column of a table with train/valid/test.")
 Group = typer.Option(
     None,

@@ -15,24 +15,24 @@ headstart compare runs/probe runs/finetune runs/l2sp
 
 def compare(
     runs: list[Path] = typer.Argument(..., help="Two run folders or more."),
-    metric: str = typer.Option("accuracy", "--metric", help="accuracy, balanced_accuracy or macro_f1."),
+    metric: str = typer.Option(None, "--metric", help="One of the task's metrics [its headline].", show_default=False),
     json: bool = Json,
 ) -> None:
     from headstart.verbs.compare import compare as work
 
-    found = work(runs, metric=metric)
+    found = work(runs, metric=metric or "auto")
     if json:
         emit(found)
         return
     from rich.table import Table
     from rich.text import Text
 
-    out = console()
+    out, metric = console(), found["metric"]
     out.print(f"{metric.replace('_', ' ')} on {found['n']} shared test images")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("run", metric.replace("_", " "), "strategy", "source"):
         table.add_column(column)
-    for row in sorted(found["runs"], key=lambda r: -r["value"]):
+    for row in sorted(found["runs"], key=lambda r: r["value"] if found["less_is_better"] else -r["value"]):
         table.add_row(Text(row["run"]), f"{row['value']:.3f}", row["strategy"], Text(row["source"]))
     out.print(table)
     out.print()

@@ -10,6 +10,7 @@ from headstart.cli.common import (
     Device,
     Json,
     LabelCol,
+    LabelDelimiter,
     PathCol,
     Quiet,
     Sets,
@@ -36,7 +37,10 @@ def evaluate(
         None, "--split", help="Only this split; default: test where the data names one, else all.", show_default=False
     ),
     minimum: list[str] = typer.Option(
-        None, "--min", help="metric=value that must be reached; repeat it.", show_default=False
+        None,
+        "--min",
+        help="metric=value that must be reached (not be exceeded where less is better, as for rmse); repeat it.",
+        show_default=False,
     ),
     coverage: float = Coverage,
     sets: str = Sets,
@@ -45,6 +49,7 @@ def evaluate(
     path_col: str = PathCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
+    label_delimiter: str = LabelDelimiter,
     device: str = Device,
     json: bool = Json,
     quiet: bool = Quiet,
@@ -70,13 +75,19 @@ def evaluate(
         path_col=path_col,
         label_col=label_col,
         split_col=split_col,
+        label_delimiter=label_delimiter,
         device=device,
         progress=progress(quiet or json),
     )
     for name in wanted:
         if name not in found["scores"]:
             raise RecipeError(sentence("unknown metric of --min", got=name, allowed=list(found["scores"])))
-    missed = {name: value for name, value in wanted.items() if found["scores"][name]["value"] < value}
+    less = found["less_is_better"]
+    missed = {
+        name: value
+        for name, value in wanted.items()
+        if (found["scores"][name]["value"] > value if name in less else found["scores"][name]["value"] < value)
+    }
     if json:
         emit({**found, "missed": missed})
     else:
@@ -100,7 +111,12 @@ def evaluate(
         for path, reason in found["bad"]:
             out.print(Text(f"left out: {path}: {reason}", style="yellow"))
         for name, least in missed.items():
-            out.print(Text(f"not reached: {name} {found['scores'][name]['value']:.3f} < {least}", style="bold red"))
+            out.print(
+                Text(
+                    f"not reached: {name} {found['scores'][name]['value']:.3f} {'>' if name in less else '<'} {least}",
+                    style="bold red",
+                )
+            )
     if missed:
         raise typer.Exit(4)
 

@@ -2,7 +2,21 @@
 
 import typer
 
-from headstart.cli.common import Group, Json, LabelCol, PathCol, Quiet, SplitCol, console, emit, progress, prose, taught
+from headstart.cli.common import (
+    Group,
+    Json,
+    LabelCol,
+    LabelDelimiter,
+    PathCol,
+    Quiet,
+    SplitCol,
+    Task,
+    console,
+    emit,
+    progress,
+    prose,
+    taught,
+)
 from headstart.cli.help import Taught
 
 HELP = """What is in the data and what is wrong with it, before anything is trained.
@@ -13,6 +27,9 @@ classes with too few examples.
 headstart inspect flowers/          headstart inspect labels.csv --group patient --json
 """
 
+COUNTED = {"multilabel": "labels", "regression": "fifths of a quantity", "embedding": "identities", "ordinal": "ranks"}
+"""What the classes are called by the task that was asked for or guessed."""
+
 
 def inspect(
     data: str = typer.Argument(..., help="Folder of class folders, .zip of it, or a table (CSV, TSV, JSONL, Parquet)."),
@@ -20,6 +37,8 @@ def inspect(
     label_col: str = LabelCol,
     split_col: str = SplitCol,
     group: str = Group,
+    task: str = Task,
+    label_delimiter: str = LabelDelimiter,
     strict: bool = typer.Option(False, "--strict", help="End with exit code 4 if there is any warning (for scripts)."),
     json: bool = Json,
     quiet: bool = Quiet,
@@ -27,8 +46,9 @@ def inspect(
     from headstart.verbs.inspect import inspect as work
 
     info = work(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, progress=progress(quiet or json)
-    )
+        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task or "auto",
+        label_delimiter=label_delimiter, progress=progress(quiet or json),
+    )  # fmt: skip
     if json:
         emit(info)
     else:
@@ -43,7 +63,10 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
 
     out = console()
     out.print(
-        Text(f"{info['n']} images in {len(info['classes'])} classes ({info['layout']}, {info['root']})", style="bold")
+        Text(
+            f"{info['n']} images in {len(info['classes'])} {COUNTED.get(info['task'], 'classes')} ({info['layout']}, {info['root']})",
+            style="bold",
+        )
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
     splits = list(info["counts_by_split"])

@@ -11,8 +11,15 @@ import typer
 DATA, TRAIN, AUGMENT, PROOF, MACHINE = "Data", "Training", "Augmentation and imbalance", "Proof", "Machine"
 
 OPTIONS: dict[str, tuple[Any, str, str]] = {
+    "task": (
+        str,
+        DATA,
+        "classification, multilabel, regression, hierarchical, ordinal or embedding [auto: one of the first four, by the labels].",
+    ),
+    "label_delimiter": (str, DATA, "What separates several labels in one cell of a table (multilabel)."),
+    "order": (str, DATA, "Names of the ranks from low to high, with commas (ordinal) [by number]."),
     "path_col": (str, DATA, "Column of a table with the image path (guessed if left out)."),
-    "label_col": (str, DATA, "Column of a table with the label (guessed if left out)."),
+    "label_col": (str, DATA, "Column of a table with the label (guessed if left out); several with commas."),
     "split_col": (str, DATA, "Column of a table with train/valid/test."),
     "group": (
         str,
@@ -51,6 +58,9 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "patience": (int, TRAIN, "Stop after this many epochs without a better validation score [a third of the epochs]."),
     "label_smoothing": (float, TRAIN, "Share of the target spread over all classes [0]."),
     "dropout": (float, TRAIN, "Dropout before the head [0]."),
+    "embedding_loss": (str, TRAIN, "arcface or triplet, for --task embedding [arcface]."),
+    "embedding_size": (int, TRAIN, "Numbers of an embedding [128]."),
+    "margin": (float, TRAIN, "Margin of the embedding's loss [0.5 radians for arcface, 0.2 for triplet]."),
     "precision": (str, TRAIN, "auto, fp32, bf16 or fp16 [auto]."),
     "grad_clip": (float, TRAIN, "Largest norm of the gradient, 0 is off [1]."),
     "accumulate": (int, TRAIN, "Batches added up before one step [1]."),
@@ -69,7 +79,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "imbalance": (str, AUGMENT, "auto, none, weights, effective(beta=0.99), sampler, or 'rose=2,tulip=1' [auto]."),
     "loss": (str, AUGMENT, "cross_entropy, focal(gamma=2) or logit_adjusted(tau=1) [cross_entropy]."),
     "baselines": (str, PROOF, "What to compare with: scratch,probe,raw_pixels; none turns it off."),
-    "metric": (str, PROOF, "accuracy, balanced_accuracy or macro_f1: what gains and the best epoch go by [accuracy]."),
+    "metric": (str, PROOF, "What gains and the best epoch go by, such as macro_f1 or mae [the task's headline]."),
     "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),
     "seed": (int, PROOF, "Seed of splits, weights, batches and augmentation [0]."),
     "seeds": (int, PROOF, "Repeat with this many seeds; report mean and standard deviation [1]."),

@@ -54,14 +54,16 @@ def inspect_dataset(dataset: ImageDataset, scanned: ScanResult) -> dict[str, Any
         scanned: facts of its images, in its order or in the order before a split left images out (matched by digest).
     """
     assert dataset.labels is not None and dataset.digests is not None
-    counts = {name: int(n) for name, n in zip(dataset.classes, dataset.counts, strict=True)}
+    shown = dataset.as_classes if dataset.task == "regression" else dataset  # a quantity is counted by its fifths
+    counts = {name: int(n) for name, n in zip(shown.classes, shown.counts, strict=True)}
     split_names = [s for s in ("train", "valid", "test") if s in set(dataset.splits)]
     by_split = {
-        split: {name: int(n) for name, n in zip(dataset.classes, dataset.select(split).counts, strict=True)}
+        split: {name: int(n) for name, n in zip(shown.classes, shown.select(split).counts, strict=True)}
         for split in split_names
     }
     positive = [n for n in counts.values() if n]
-    imbalance = max(positive) / min(positive) if positive else 1.0
+    of_images = dataset.task not in ("multilabel", "regression")  # labels are not meant to be equally frequent
+    imbalance = max(positive) / min(positive) if positive and of_images else 1.0
     copies = _copies(dataset)
     whole = len(scanned.phash) == len(dataset)
     looks = near_pairs(scanned.phash) if whole else []
@@ -69,14 +71,15 @@ def inspect_dataset(dataset: ImageDataset, scanned: ScanResult) -> dict[str, Any
     looks = [pair for pair in looks if frozenset(pair) not in exact]
     leaks = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
-    conflicts = [group for group in copies if len({int(dataset.labels[i]) for i in group}) > 1]
+    conflicts = [group for group in copies if len({dataset.labels[i].tobytes() for i in group}) > 1]
     few = {name: n for name, n in counts.items() if n < FEW}
     short = np.minimum(scanned.width, scanned.height) if len(scanned.width) else np.zeros(1, dtype=int)
     info: dict[str, Any] = {
         "root": dataset.root,
         "layout": dataset.layout,
         "n": len(dataset),
-        "classes": list(dataset.classes),
+        "task": dataset.task,
+        "classes": list(shown.classes),
         "counts": counts,
         "splits": {split: int((dataset.splits == split).sum()) for split in split_names},
         "counts_by_split": by_split,
@@ -92,8 +95,7 @@ def inspect_dataset(dataset: ImageDataset, scanned: ScanResult) -> dict[str, Any
         "near_leaks": [[_name(dataset, i) for i in pair] for pair in near_leaks[:SHOWN]],
         "n_near_leaks": len(near_leaks),
         "label_conflicts": [
-            [f"{_name(dataset, i)} ({dataset.classes[dataset.labels[i]]})" for i in group]
-            for group in conflicts[:SHOWN]
+            [f"{_name(dataset, i)} ({dataset.label_text(i)})" for i in group] for group in conflicts[:SHOWN]
         ],
         "n_label_conflicts": len(conflicts),
         "width": _spread(scanned.width),

@@ -12,6 +12,12 @@ import numpy as np
 Reference = Any
 """What names one image: a path (``str``; ``archive.zip!/member`` inside a zip file), an array (H, W[, C]) or a PIL image."""
 
+STAND_INS = {
+    "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
+    "embedding": "the identities", "hierarchical": "the leaves",
+}  # fmt: skip
+"""What one class an image is, for the tasks that have something else."""
+
 
 @dataclass(frozen=True)
 class ImageDataset:
@@ -19,14 +25,17 @@ class ImageDataset:
 
     Attributes:
         images: n references, see :data:`Reference`.
-        labels: int64 (n,), an index into ``classes``; ``None`` where the images have no labels.
-        classes: the names, in the order of the indices.
+        labels: what is known of each image, by ``task``: int64 (n,), an index into ``classes`` (classification, ordinal: the rank,
+            embedding: the identity, hierarchical: the leaf); float32 (n, K) of 0 and 1 (multilabel); float64 (n,)
+            (regression). ``None`` where the images have no labels.
+        classes: the names, in the order of the indices or columns; for regression the name of the quantity.
         splits: n strings out of ``"train"``, ``"valid"``, ``"test"``, or ``""`` where the layout gives none.
         groups: n strings; images that share one must stay in one split (a patient, a lot, a video); or ``None``.
         digests: n content hashes (sha256, first 24 hex digits), set by :func:`headstart.data.scan.scan`; or ``None``.
         root: the path the user named, for messages.
         layout: how it was read, for messages: ``"folders"``, ``"table"``, ``"zip"``, ``"arrays"``.
         notes: sentences for the user about what was guessed or left out.
+        task: what the labels are of, one of :data:`headstart.data.labels.TASKS`.
     """
 
     images: Sequence[Reference]
@@ -38,6 +47,7 @@ class ImageDataset:
     root: str = ""
     layout: str = "folders"
     notes: tuple[str, ...] = field(default=())
+    task: str = "classification"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,9 +74,68 @@ class ImageDataset:
 
     @property
     def counts(self) -> np.ndarray:
-        """int64 (len(classes),): images a class."""
+        """int64 (len(classes),): images a class (a label; all of them for a quantity)."""
         assert self.labels is not None, "counts of an unlabelled data set"
+        if self.task == "multilabel":
+            return self.labels.sum(0).astype(np.int64)
+        if self.task == "regression":
+            return np.array([len(self.labels)])
         return np.bincount(self.labels, minlength=len(self.classes))
+
+    def label_text(self, index: int) -> str:
+        """The label of one image as people write it: names joined by a bar, a number, a name."""
+        assert self.labels is not None, "the label of an unlabelled image"
+        label = self.labels[index]
+        if self.task == "multilabel":
+            return "|".join(name for name, has in zip(self.classes, label, strict=True) if has) or "none"
+        return f"{label:g}" if self.task == "regression" else self.classes[label]
+
+    @property
+    def members(self) -> np.ndarray:
+        """bool (n, M): what a split should share out evenly. The classes; the labels, and the images without any; fifths of a
+        quantity by size."""
+        assert self.labels is not None, "members of an unlabelled data set"
+        if self.task == "multilabel":
+            none = self.labels.sum(1) == 0
+            return np.column_stack([self.labels > 0, none]) if none.any() else self.labels > 0
+        strata, names = self.strata
+        return np.eye(len(names), dtype=bool)[strata]
+
+    @property
+    def strata(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """One class an image, int64 (n,), and the names: where something needs classes (folds, the ranking of sources).
+
+        A quantity is cut into fifths by size; an image with several labels counts for the rarest of them.
+        """
+        assert self.labels is not None, "strata of an unlabelled data set"
+        if self.task == "regression":
+            edges = np.unique(np.quantile(self.labels, [0.2, 0.4, 0.6, 0.8]))
+            bins = np.unique(np.searchsorted(edges, self.labels, side="right"), return_inverse=True)[1]
+            ends = [(self.labels[bins == b].min(), self.labels[bins == b].max()) for b in range(bins.max() + 1)]
+            return bins.astype(np.int64), tuple(f"{low:g} to {high:g}" for low, high in ends)
+        if self.task == "multilabel":
+            rare = np.where(self.labels > 0, self.labels.sum(0), np.inf)
+            label = np.where(self.labels.any(1), rare.argmin(1), len(self.classes))
+            there, index = np.unique(label, return_inverse=True)
+            return index.astype(np.int64), tuple((*self.classes, "none")[i] for i in there)
+        return self.labels, self.classes
+
+    @property
+    def stand_in(self) -> str:
+        """What :attr:`strata` are, in words; ``""`` where they are the labels themselves."""
+        what = STAND_INS.get(self.task)
+        return f"{len(self.as_classes.classes)} classes ({what})" if what else ""
+
+    @property
+    def as_classes(self) -> ImageDataset:
+        """The same images under :attr:`strata`, as a classification; the data set itself where it is one already."""
+        if self.labels is None or self.task == "classification":
+            return self
+        strata, names = self.strata
+        there, index = np.unique(strata, return_inverse=True)
+        return replace(
+            self, labels=index.astype(np.int64), classes=tuple(names[i] for i in there), task="classification"
+        )
 
     @property
     def digest(self) -> str:

@@ -120,6 +120,7 @@ def batches(
     shuffle_seed: int | None = None,
     sampler_weights: np.ndarray | None = None,
     repeats: int = 1,
+    order: np.ndarray | None = None,
     drop_last: bool = False,
     workers: int | None = None,
     cache: DecodedCache | None = None,
@@ -131,6 +132,7 @@ def batches(
 
     Args:
         shuffle_seed: order of the images and randomness of the augmentation; ``None`` keeps the order.
+        order: int, the rows in the order in which they come; default: by ``shuffle_seed``.
         sampler_weights: float (n,), draw n images with replacement with these chances (needs ``shuffle_seed``).
         repeats: repeated augmentation (Hoffer et al. 2020, Berman et al. 2019): every image comes this many times in a
             pass, all of them in one batch; a batch holds ``batch_size // repeats`` different images, at least one.
@@ -141,8 +143,9 @@ def batches(
         BadImage: an image that cannot be decoded (``scan`` removes those beforehand).
     """
     n = len(dataset)
-    order = np.arange(n)
-    if shuffle_seed is not None:
+    if order is None and shuffle_seed is None:
+        order = np.arange(n)
+    elif order is None:
         rng = np.random.default_rng(shuffle_seed)
         if sampler_weights is not None:
             order = rng.choice(n, n, p=np.asarray(sampler_weights) / np.sum(sampler_weights))

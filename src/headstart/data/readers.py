@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.data.dataset import ImageDataset, Reference
 from headstart.data.images import INSIDE, is_image
+from headstart.data.labels import LEVEL, of_arrays, of_folders
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import read_table
 from headstart.errors import DataError, sentence
@@ -33,6 +34,9 @@ def read_dataset(
     label_col: str | None = None,
     split_col: str | None = None,
     group: str | None = None,
+    task: str = "auto",
+    label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> ImageDataset:
     """Read labelled images by reference; nothing is decoded.
 
@@ -40,15 +44,19 @@ def read_dataset(
         data: a folder of class folders, with or without ``train``, ``valid`` (or ``val``, ``validation``, ``dev``) and
             ``test`` above them; a .zip of the same; a CSV, TSV, JSONL or Parquet table of paths and labels, or a folder with
             ``metadata.csv`` or ``metadata.jsonl``; or ``(images, labels)``.
-        path_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said.
+        path_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said. ``label_col`` may
+            name several, separated by commas: columns of 0 and 1, or the levels of nested classes.
         group: a column of the table; or a regular expression whose first group, found in the file name, names what must
             stay together; or ``"auto"``, which guesses from the stems of the file names and says so.
+        task: what the labels are of, one of :data:`headstart.data.labels.TASKS`; ``"auto"`` guesses and says so.
+        label_delimiter: what separates several labels in one cell of a table.
+        order: names of the ranks from low to high, for ``task="ordinal"``; by number where it is not given.
 
     Raises:
         DataError: in one sentence.
     """
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
-        return _arrays(*data)
+        return _arrays(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):
         raise DataError(sentence("data is a path or (images, labels)", got=type(data).__name__))
     root = Path(data)
@@ -56,16 +64,23 @@ def read_dataset(
         raise DataError(_missing(root))
     table = _table_in(root)
     if table:
-        dataset = read_table(table, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+        dataset = read_table(
+            table, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
+            label_delimiter=label_delimiter, order=order,
+        )  # fmt: skip
     else:
-        for name, value in (("path-col", path_col), ("label-col", label_col), ("split-col", split_col)):
+        for name, value in (
+            ("path-col", path_col), ("label-col", label_col), ("split-col", split_col), ("label-delimiter", label_delimiter),
+        ):  # fmt: skip
             if value is not None:
                 raise DataError(
                     sentence(
-                        f"--{name} names a column of a table, but these data are folders", where=str(root), got=value
+                        f"--{name} is about the columns of a table, but these data are folders",
+                        where=str(root),
+                        got=value,
                     )
                 )
-        dataset = _folders(root)
+        dataset = _folders(root, task, order)
         dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
     return _one_label_map(dataset)
 
@@ -157,7 +172,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _folders(root: Path) -> ImageDataset:
+def _folders(root: Path, task: str = "auto", order: Sequence[str] | None = None) -> ImageDataset:
     found, others = _list(root)
     if not found:
         raise DataError(
@@ -177,7 +192,7 @@ def _folders(root: Path) -> ImageDataset:
     split_level = all(parts[0].lower() in SPLITS for _, parts in found if len(parts) > 1) and any(
         len(p) > 2 for _, p in found
     )
-    images, names, splits, loose = [], [], [], 0
+    images, names, paths, splits, loose = [], [], [], [], 0
     for reference, parts in found:
         inner = parts[1:] if split_level else parts
         if len(inner) < 2:
@@ -185,6 +200,7 @@ def _folders(root: Path) -> ImageDataset:
             continue
         images.append(reference)
         names.append(inner[0])
+        paths.append(LEVEL.join(inner[:-1]))
         splits.append(SPLITS[parts[0].lower()] if split_level else "")
     if not images:
         raise DataError(
@@ -201,25 +217,24 @@ def _folders(root: Path) -> ImageDataset:
         notes.append(f"{others} files that are no images were left out.")
     if loose:
         notes.append(f"{loose} images outside of class folders were left out.")
-    classes = tuple(sorted(set(names)))
-    index = {name: i for i, name in enumerate(classes)}
+    labels = of_folders(names, paths, task=task, where=str(root), order=order)
     return ImageDataset(
-        images=images, labels=np.array([index[n] for n in names], dtype=np.int64), classes=classes,
-        splits=np.array(splits, dtype="U5"), root=str(root), layout="zip" if root.is_file() else "folders", notes=tuple(notes),
+        images=images, labels=labels.values, classes=labels.classes, splits=np.array(splits, dtype="U5"), root=str(root),
+        layout="zip" if root.is_file() else "folders", notes=(*labels.notes, *notes), task=labels.task,
     )  # fmt: skip
 
 
-def _arrays(images: Any, labels: Any) -> ImageDataset:
-    names, index = np.unique(np.asarray(labels), return_inverse=True)
-    if len(images) != len(index):
+def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None) -> ImageDataset:
+    found = of_arrays(labels, task=task, order=order)
+    if len(images) != len(found.values):
         raise DataError(
-            sentence("images and labels have unequal lengths", got=f"{len(images)} images, {len(index)} labels")
+            sentence("images and labels have unequal lengths", got=f"{len(images)} images, {len(found.values)} labels")
         )
     if not len(images):
         raise DataError(sentence("there are no images", got="0 images"))
     return ImageDataset(
-        images=[str(x) if isinstance(x, Path) else x for x in images], labels=index.astype(np.int64), classes=tuple(map(str, names)),
-        splits=np.full(len(index), "", dtype="U5"), layout="arrays",
+        images=[str(x) if isinstance(x, Path) else x for x in images], labels=found.values, classes=found.classes,
+        splits=np.full(len(images), "", dtype="U5"), layout="arrays", notes=found.notes, task=found.task,
     )  # fmt: skip
 
 
@@ -285,12 +300,17 @@ def _grouped(dataset: ImageDataset, group: str) -> ImageDataset:
 def _one_label_map(dataset: ImageDataset) -> ImageDataset:
     """The classes are those of the training split; a class that only another split has is an error, a missing one a note."""
     splits = set(dataset.splits)
-    if splits <= {""} or "train" not in splits or dataset.labels is None:
+    if splits <= {""} or "train" not in splits or dataset.labels is None or dataset.task in ("regression", "embedding"):
         return dataset
-    train = {dataset.classes[i] for i in dataset.labels[dataset.splits == "train"]}
+    shown = dataset.members[:, : len(dataset.classes)]
+
+    def names(split: str) -> set[str]:
+        return {dataset.classes[i] for i in np.flatnonzero(shown[dataset.splits == split].any(0))}
+
+    train = names("train")
     notes = list(dataset.notes)
     for split in ("valid", "test"):
-        here = {dataset.classes[i] for i in dataset.labels[dataset.splits == split]}
+        here = names(split)
         unknown = sorted(here - train)
         if unknown:
             raise DataError(

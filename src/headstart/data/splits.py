@@ -30,30 +30,9 @@ def make_splits(
     Raises:
         DataError: one class only; a class with one image; a class without a training image.
     """
-    assert dataset.labels is not None
-    if len(dataset.classes) < 2:
-        raise DataError(
-            sentence(
-                "only one class",
-                where=dataset.root,
-                got=", ".join(dataset.classes),
-                allowed="two classes or more",
-                fix="one folder for each class",
-            )
-        )
-    few = [dataset.classes[i] for i in np.flatnonzero(dataset.counts < 2)]
-    if few:
-        raise DataError(
-            sentence(
-                "a class has only one image that can be read, which cannot be both learned and tested"
-                if dataset.counts[dataset.classes.index(few[0])]
-                else "a class has no image that can be read",
-                where=dataset.root,
-                got=", ".join(few[:5]),
-                allowed="two images or more; one image is not enough",
-                fix="add images, or leave the class out",
-            )
-        )
+    if dataset.task == "embedding":
+        return identity_splits(dataset, test=test, valid=valid, seed=seed, labels_per_class=labels_per_class)
+    _check_enough(dataset)
     splits = dataset.splits.astype("U5").copy()
     rng = np.random.default_rng(seed)
     units = _units(dataset)
@@ -65,16 +44,15 @@ def make_splits(
         _carve(dataset, splits, units, np.flatnonzero(free), "test", test, rng)
     splits[splits == ""] = "train"
     if labels_per_class is not None:
-        keep = _few(dataset, splits, units, labels_per_class, np.random.default_rng([seed, 1]))
+        keep = _few(dataset, splits, labels_per_class, np.random.default_rng([seed, 1]))
         dataset, splits, units = dataset.subset(keep), splits[keep], units[keep]
     if "valid" not in given and valid > 0:
         _carve(
             dataset, splits, units, np.flatnonzero(splits == "train"), "valid", valid, np.random.default_rng([seed, 2])
         )
-    assert dataset.labels is not None
-    left = np.bincount(dataset.labels[splits == "train"], minlength=len(dataset.classes))
-    if (left == 0).any():
-        bare = dataset.classes[int(np.argmin(left))]
+    left = dataset.members[splits == "train"].sum(0)
+    if dataset.task != "regression" and (left[: len(dataset.classes)] == 0).any():
+        bare = dataset.classes[int(np.argmin(left[: len(dataset.classes)]))]
         raise DataError(
             sentence(
                 "a class has no training image",
@@ -84,6 +62,114 @@ def make_splits(
             )
         )
     return replace(dataset, splits=splits)
+
+
+def identity_splits(
+    dataset: ImageDataset, *, test: float, valid: float, seed: int, labels_per_class: int | None = None
+) -> ImageDataset:
+    """Whole identities a split, so that the test is of people (things) never seen: open-set verification.
+
+    Splits that the data name are kept, and must not share an identity. The classes of the result begin with those of the
+    training split: a class that stands behind them is one that no training image has.
+
+    Raises:
+        DataError: too few identities with two images; an identity in two splits.
+    """
+    assert dataset.labels is not None
+    if dataset.groups is not None:
+        raise DataError(
+            sentence("identities are kept whole by themselves, so --group would do nothing", where=dataset.root, fix="leave --group out")
+        )  # fmt: skip
+    splits = dataset.splits.astype("U5").copy()
+    given = set(splits) - {""}
+    rng = np.random.default_rng(seed)
+    several = np.flatnonzero(dataset.counts >= 2)
+    if "train" in given:
+        splits[splits == ""] = "train"
+    free = np.array(
+        [k for k in rng.permutation(several) if set(splits[dataset.labels == k]) <= {"", "train"}], dtype=int
+    )
+    if "test" not in given:
+        number = max(2, round(test * len(free)))
+        if len(free) - number < 2:
+            raise DataError(
+                sentence(
+                    "too few identities with two images or more: two at least are needed to learn from and two to test on",
+                    where=dataset.root, got=len(free), allowed=">= 4",
+                )
+            )  # fmt: skip
+        splits[np.isin(dataset.labels, free[:number])] = "test"
+        free = free[number:]
+    splits[splits == ""] = "train"
+    if "valid" not in given and valid > 0 and len(free) >= 5:
+        splits[np.isin(dataset.labels, free[: max(2, round(valid * len(free)))])] = "valid"
+    for split in ("valid", "test"):
+        both = set(dataset.labels[splits == split]) & set(dataset.labels[splits == "train"])
+        if both:
+            raise DataError(
+                sentence(
+                    f"identities stand in the train and in the {split} split, so that the test would not be of unseen ones",
+                    where=dataset.root, got=", ".join(dataset.classes[i] for i in sorted(both)[:5]), fix="--task classification",
+                )
+            )  # fmt: skip
+    if labels_per_class is not None:
+        keep = _few(dataset, splits, labels_per_class, np.random.default_rng([seed, 1]))
+        dataset, splits = dataset.subset(keep), splits[keep]
+    assert dataset.labels is not None
+    learned = sorted(set(dataset.labels[splits == "train"]))
+    order = [*learned, *sorted(set(range(len(dataset.classes))) - set(learned))]
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return replace(
+        dataset, splits=splits, labels=place[dataset.labels], classes=tuple(dataset.classes[i] for i in order)
+    )
+
+
+def _check_enough(dataset: ImageDataset) -> None:
+    """Refuse what cannot be both learned and tested.
+
+    Raises:
+        DataError: one class only; a class with one image; a label that every image has.
+    """
+    names, counts = dataset.classes, dataset.counts
+    if dataset.task == "regression":
+        if len(dataset) < 10:
+            raise DataError(
+                sentence(
+                    "too few images to learn a quantity from", where=dataset.root, got=len(dataset), allowed=">= 10"
+                )
+            )
+        return
+    if dataset.task == "multilabel" and (counts == len(dataset)).any():
+        raise DataError(
+            sentence(
+                "every image has the label, so there is nothing to tell apart", where=dataset.root,
+                got=names[int(counts.argmax())], fix="leave the label out",
+            )
+        )  # fmt: skip
+    if len(names) < 2 and dataset.task != "multilabel":
+        raise DataError(
+            sentence(
+                "only one class",
+                where=dataset.root,
+                got=", ".join(names),
+                allowed="two classes or more",
+                fix="one folder for each class",
+            )
+        )
+    few = [names[i] for i in np.flatnonzero(counts < 2)]
+    if few:
+        raise DataError(
+            sentence(
+                "a class has only one image that can be read, which cannot be both learned and tested"
+                if counts[names.index(few[0])]
+                else "a class has no image that can be read",
+                where=dataset.root,
+                got=", ".join(few[:5]),
+                allowed="two images or more; one image is not enough",
+                fix="add images, or leave the class out",
+            )
+        )
 
 
 def _units(dataset: ImageDataset) -> np.ndarray:
@@ -121,35 +207,36 @@ def _carve(
     """Move whole units of ``pool`` into split ``name`` until each class has given its share, keeping one image a class at least."""
     if share <= 0 or not len(pool):
         return
-    assert dataset.labels is not None
-    k = len(dataset.classes)
-    have = np.bincount(dataset.labels[pool], minlength=k)
+    members = dataset.members
+    have = members[pool].sum(0)
     want = np.where(have >= 2, np.maximum(1, np.round(share * have)), 0).astype(int)
     want = np.minimum(want, have - 1).clip(0)
-    taken = np.zeros(k, dtype=int)
+    taken = np.zeros(len(have), dtype=int)
     order = rng.permutation(len(pool))
     by_unit: dict[int, list[int]] = {}
     for i in pool[order]:
         by_unit.setdefault(int(units[i]), []).append(int(i))
-    for members in by_unit.values():
-        counts = np.bincount(dataset.labels[members], minlength=k)
+    turns = list(by_unit.values())
+    if dataset.task == "multilabel":
+        # the rarest label first: what it leaves over can still be evened out by the frequent ones (Sechidis et al. 2011)
+        turns.sort(key=lambda unit: have[members[unit].any(0)].min())
+    for unit in turns:
+        counts = members[unit].sum(0)
         touched = counts > 0
-        # a unit goes over while one of its classes still lacks images, none would overshoot by more than it lacks, and some stay
         lack = want - taken
-        if (
-            (lack[touched] > 0).any()
-            and (counts[touched] <= 2 * np.maximum(lack[touched], 0)).all()
-            and (taken + counts < have)[touched].all()
-        ):
+        if dataset.task == "multilabel":  # while its rarest label lacks images
+            wanted = bool(touched.any()) and lack[np.where(touched, have, len(pool) + 1).argmin()] > 0
+        else:  # while one of its classes lacks images, and none would overshoot by more than it lacks
+            wanted = (lack[touched] > 0).any() and (counts[touched] <= 2 * np.maximum(lack[touched], 0)).all()
+        if wanted and (taken + counts < have)[touched].all():  # some stay
             taken += counts
-            splits[members] = name
+            splits[unit] = name
 
 
-def _few(dataset: ImageDataset, splits: np.ndarray, units: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _few(dataset: ImageDataset, splits: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Indices to keep: all that is not for training, and k training images a class, nested in k."""
-    assert dataset.labels is not None
     keep = splits != "train"
-    for label in range(len(dataset.classes)):
-        mine = np.flatnonzero((splits == "train") & (dataset.labels == label))
+    for member in dataset.members.T:
+        mine = np.flatnonzero((splits == "train") & member)
         keep[rng.permutation(mine)[:k]] = True
     return np.flatnonzero(keep)

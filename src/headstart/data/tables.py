@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.images import is_image
+from headstart.data.labels import Labels, holds_lists, levels_of_columns, one_column, one_hot
 from headstart.errors import DataError, near, sentence
 
 ENDINGS = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
@@ -29,9 +31,17 @@ SPLIT_NAMES = {
 
 
 def read_table(
-    path: Path, *, path_col: str | None, label_col: str | None, split_col: str | None, group: str | None
+    path: Path,
+    *,
+    path_col: str | None,
+    label_col: str | None,
+    split_col: str | None,
+    group: str | None,
+    task: str = "auto",
+    label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> ImageDataset:
-    """Read a table of labelled images.
+    """Read a table of labelled images; arguments as for :func:`headstart.data.readers.read_dataset`.
 
     Raises:
         DataError: a column is missing (those found are listed), a cell is empty, files do not exist.
@@ -40,13 +50,19 @@ def read_table(
     columns = list(frame.columns)
     notes = []
     paths = _column(frame, path, path_col, PATHS, "path-col", _looks_like_paths)
-    labels = _column(frame, path, label_col, LABELS, "label-col", None)
+    found = split_col or next((c for c in columns if c.lower() in SPLIT and _known_splits(frame[c])), None)
+    wanted = _label_columns(frame, path, label_col, {paths, found, group}, label_delimiter)
     if path_col is None or label_col is None:
-        rows = "; ".join(f"{a} -> {b}" for a, b in zip(frame[paths].head(3), frame[labels].head(3), strict=True))
+        shown = wanted[0] if len(wanted) == 1 else f"{wanted[0]!r} to {wanted[-1]!r}, {len(wanted)} columns"
+        rows = "; ".join(f"{a} -> {b}" for a, b in zip(frame[paths].head(3), frame[wanted[0]].head(3), strict=True))
         notes.append(
-            f"Guessed columns of {path.name}: path = {paths!r}, label = {labels!r} ({rows}); --path-col and --label-col say otherwise."
+            f"Guessed columns of {path.name}: path = {paths!r}, label = {shown!r} ({rows}); --path-col and --label-col say otherwise."
         )
-    empty = frame[paths].isna() | frame[labels].isna() | (frame[labels].astype(str).str.strip() == "")
+    blank = frame[wanted].isna() | (frame[wanted].astype(str).apply(lambda c: c.str.strip()) == "")
+    bare_allowed = len(wanted) > 1 or task == "multilabel" or label_delimiter is not None
+    if task == "auto" and not bare_allowed:
+        bare_allowed = holds_lists([_text(cell) for cell in frame[wanted[0]].dropna()])
+    empty = frame[paths].isna() | (blank.all(axis=1) & (not bare_allowed))
     if empty.any():
         notes.append(
             f"{int(empty.sum())} rows without a path or a label were left out (first: row {int(np.flatnonzero(empty)[0]) + 2})."
@@ -65,10 +81,7 @@ def read_table(
                 allowed=f"paths relative to {path.parent}",
             )
         )
-    names = frame[labels].astype(str).str.strip()
-    classes = tuple(sorted(names.unique()))
-    index = {name: i for i, name in enumerate(classes)}
-    found = split_col or next((c for c in columns if c.lower() in SPLIT and _known_splits(frame[c])), None)
+    labels = _labels(frame, path, wanted, task, label_delimiter, order)
     splits = np.full(len(images), "", dtype="U5")
     if found is not None:
         _must_have(frame, path, found, "split-col")
@@ -90,8 +103,8 @@ def read_table(
         groups = frame[group].astype(str).to_numpy()
         notes.append(f"{len(set(groups))} groups, named by the column {group!r}, are kept together.")
     return ImageDataset(
-        images=images, labels=names.map(index).to_numpy(np.int64), classes=classes, splits=splits, groups=groups,
-        root=str(path.parent), layout="table", notes=tuple(notes),
+        images=images, labels=labels.values, classes=labels.classes, splits=splits, groups=groups,
+        root=str(path.parent), layout="table", notes=(*notes, *labels.notes), task=labels.task,
     )  # fmt: skip
 
 
@@ -110,6 +123,59 @@ def read_paths(path: Path, path_col: str | None = None) -> list[str]:
     found = [str(p if Path(p).is_absolute() else path.parent / p) for p in column if p]
     if not found:
         raise DataError(sentence("there are no images", where=str(path), got="no row with a path"))
+    return found
+
+
+def _label_columns(
+    frame: pd.DataFrame, path: Path, given: str | None, others: set[str | None], delimiter: str | None
+) -> list[str]:
+    """The columns of the labels: one, or several."""
+    if given is not None and given not in frame.columns and "," in given:
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        for name in names:
+            _must_have(frame, path, name, "label-col")
+        return names
+    if given is None and delimiter is None and not any(c.lower() in LABELS for c in frame.columns):
+        binary = [c for c in frame.columns if c not in others and c.lower() not in SPLIT and _is_binary(frame[c])]
+        if len(binary) > 1:
+            return binary
+    return [_column(frame, path, given, LABELS, "label-col", None)]
+
+
+def _text(cell: object) -> str:
+    """A cell as text; a list, as JSON Lines and Parquet have it, with bars between its items."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return "|".join(map(str, cell))
+    return str(cell).strip()
+
+
+def _is_binary(column: pd.Series) -> bool:
+    """Whether a column holds nothing but 0 and 1, and both of them."""
+    return set(column.dropna().astype(str).str.strip()) in ({"0", "1"}, {"0.0", "1.0"}, {"False", "True"})
+
+
+def _labels(
+    frame: pd.DataFrame, path: Path, columns: list[str], task: str, delimiter: str | None, order: Sequence[str] | None
+) -> Labels:
+    texts = {name: [_text(cell) for cell in frame[name].fillna("")] for name in columns}
+    if len(columns) == 1:
+        (name,) = columns
+        return one_column(texts[name], task=task, name=name, where=str(path), delimiter=delimiter, order=order)
+    if delimiter is not None:
+        raise DataError(
+            sentence("--label-delimiter is about one column, but several are named", where=str(path), got=", ".join(columns[:5]))
+        )  # fmt: skip
+    if task == "hierarchical":
+        return levels_of_columns(texts, str(path))
+    if task not in ("auto", "multilabel", "classification"):
+        raise DataError(
+            sentence(f"--task {task} reads one column of labels", where=str(path), got=", ".join(columns[:5]))
+        )
+    found = one_hot(texts, task="auto" if task == "classification" else task, where=str(path))
+    if task == "classification" and found.task != task:
+        raise DataError(
+            sentence("an image has several labels or none, so they are not classes", where=str(path), fix="--task multilabel")
+        )  # fmt: skip
     return found
 
 

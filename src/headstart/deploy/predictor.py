@@ -19,6 +19,8 @@ from headstart.features.extract import extract
 from headstart.features.precision import fold_batch_norm
 from headstart.progress import Progress
 from headstart.sources import load_source
+from headstart.tasks.catalogue import TASKS
+from headstart.tasks.task import Task
 from headstart.training.device import pick_device
 
 
@@ -56,13 +58,16 @@ class Predictor:
         own = config.get("headstart", {})
         self.precision: str = own.get("precision", "fp32")
         self.flip: bool = own.get("flip", False)
+        saved = own.get("task", {"name": "classification"})
+        self.task: Task = TASKS[saved["name"]].restore(self.source.classes, saved)
         self.classes = self.source.classes
         self.device = pick_device(device)
 
     def probabilities(
         self, dataset: ImageDataset, *, batch_size: int = 64, tta: int = 1, progress: Progress | None = None
     ) -> np.ndarray:
-        """Class probabilities float32 (n, K), in the order of the data set.
+        """What the task decodes, float32 (n, M), in the order of the data set: class or label probabilities (n, K), a quantity
+        (n, 1), embeddings (n, D).
 
         Args:
             tta: the mean over this many views of each image (:mod:`headstart.data.views`); 1 is the image alone. Mirrored
@@ -86,7 +91,7 @@ class Predictor:
             progress=progress,
         ).X
         parts = np.split(features, tta, axis=1)
-        return np.stack([head_probabilities(part, self.source.head) for part in parts]).mean(0)
+        return np.stack([head_outputs(part, self.source.head, self.task) for part in parts]).mean(0)
 
     def _views(self, count: int) -> list[str]:
         try:
@@ -115,7 +120,7 @@ class Views(nn.Module):
         return torch.cat([self.backbone(view(images, name)) for name in self.names], dim=1)
 
 
-def head_probabilities(features: np.ndarray, head: Any) -> np.ndarray:
-    """softmax(features W' + b): float32 (n, width) -> float32 (n, K)."""
+def head_outputs(features: np.ndarray, head: Any, task: Task) -> np.ndarray:
+    """What the task decodes of features W' + b: float32 (n, width) -> float32 (n, M)."""
     weight, bias = (torch.as_tensor(value, dtype=torch.float32) for value in head)
-    return torch.softmax(torch.as_tensor(features) @ weight.T + bias, dim=1).numpy()
+    return task.decode(torch.as_tensor(features) @ weight.T + bias).numpy()

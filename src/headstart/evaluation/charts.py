@@ -36,8 +36,11 @@ def _open(width: int, height: int, label: str, kind: str = "chart") -> str:
 
 def dots(rows: Sequence[Dot], *, label: str, percent: bool = True) -> Markup:
     """Horizontal dots with whiskers, names above their line so that long ones fit a narrow page."""
-    low = max(0.0, min(r.low for r in rows) - 0.03)
-    high = min(1.0, max(r.high for r in rows) + 0.03)
+    low, high = min(r.low for r in rows), max(r.high for r in rows)
+    if percent:
+        low, high = max(0.0, low - 0.03), min(1.0, high + 0.03)
+    else:
+        low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
     width, left, right, step = 440, 20, 76, 38
     height = step * len(rows) + 26
 
@@ -95,6 +98,67 @@ def curves(lines: dict[str, list[tuple[float, float]]], *, label: str, x_label: 
         parts.append(f'<polyline class="line {kind}" points="{path}"/>')
         if len(line) < 40:
             parts += [f'<circle class="point {kind}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.4"/>' for a, b in line]
+    return Markup("".join(parts) + "</svg>")
+
+
+def identity_scatter(
+    points: Sequence[tuple[float, float]], *, label: str, x_label: str, y_label: str, most: int = 1000
+) -> Markup:
+    """Predictions against the truth on one scale, with the diagonal; of many points an even choice of ``most``."""
+    shown = [points[i * len(points) // most] for i in range(most)] if len(points) > most else list(points)
+    low, high = min(min(p) for p in points), max(max(p) for p in points)
+    pad = (high - low) * 0.05 or 1.0
+    low, high = low - pad, high + pad
+    size, left, bottom, top = 300, 46, 40, 14
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (
+            left + (x - low) / (high - low) * (size - left - 16),
+            size - bottom - (y - low) / (high - low) * (size - bottom - top),
+        )
+
+    parts = [_open(size, size, f"{label}: {len(points)}")]
+    for tick in _ticks(low, high, 4):
+        x, y = at(tick, tick)
+        parts.append(f'<line class="grid" x1="{left}" x2="{size - 16}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{size - bottom + 16}" text-anchor="middle">{tick:g}</text>')
+    (a, b), (c, d) = at(low, low), at(high, high)
+    parts.append(f'<line class="whisker other" x1="{a:.1f}" y1="{b:.1f}" x2="{c:.1f}" y2="{d:.1f}"/>')
+    for x, y in (at(*p) for p in shown):
+        parts.append(f'<circle class="point model" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>')
+    parts.append(
+        f'<text class="tick" x="{(left + size) / 2:.0f}" y="{size - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    parts.append(f'<text class="tick" x="4" y="{top - 3}">{escape(y_label)}</text>')
+    return Markup("".join(parts) + "</svg>")
+
+
+def histograms(edges: Sequence[float], shares: dict[str, Sequence[float]], *, label: str, x_label: str) -> Markup:
+    """Shares in bins as one outline a group; each name is a CSS class."""
+    width, height, left, bottom, top = 440, 200, 14, 34, 8
+    most = max(max(part) for part in shares.values()) or 1.0
+
+    def x(v: float) -> float:
+        return left + (v - edges[0]) / (edges[-1] - edges[0]) * (width - 2 * left)
+
+    def y(v: float) -> float:
+        return height - bottom - v / most * (height - bottom - top)
+
+    parts = [_open(width, height, label)]
+    for tick in _ticks(edges[0], edges[-1]):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{height - bottom}"/>')
+        parts.append(
+            f'<text class="tick" x="{x(tick):.1f}" y="{height - bottom + 15}" text-anchor="middle">{tick:g}</text>'
+        )
+    for kind, part in shares.items():
+        corners = [(edges[0], 0.0)]
+        for i, share in enumerate(part):
+            corners += [(edges[i], share), (edges[i + 1], share)]
+        corners.append((edges[-1], 0.0))
+        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in corners)
+        parts.append(f'<polyline class="line {kind}" points="{path}"/>')
+    parts.append(f'<text class="tick" x="{width / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
     return Markup("".join(parts) + "</svg>")
 
 

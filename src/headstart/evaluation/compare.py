@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,27 +13,38 @@ import pandas as pd
 from headstart.errors import RunError, sentence
 from headstart.evaluation.gain import beyond_noise, check_metric, paired_gain
 from headstart.evaluation.metrics import class_counts, from_counts
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import read_json
+from headstart.tasks.catalogue import TASKS
 
 
-def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, Any]:
+def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]:
     """Compare runs pair by pair.
 
     Args:
         folders: two finished run folders or more.
-        metric: ``"accuracy"``, ``"balanced_accuracy"`` or ``"macro_f1"``.
+        metric: one of the task's (:meth:`headstart.evaluation.scoring.scoring.Scoring.metrics`); ``"auto"`` is its headline.
 
     Returns:
-        ``{"metric", "n", "runs": [{run, value, n_own, source, strategy}], "pairs": [{a, b, value, ci95, p_value, p_holm,
+        ``{"metric", "less_is_better", "n", "runs": [{run, value, n_own, source, strategy}], "pairs": [{a, b, value, ci95, p_value, p_holm,
         verdict}]}``; values on the shared test images, ``p_holm`` corrected by Holm (1979).
 
     Raises:
         RunError: fewer than two runs, no shared test image, other classes, or other labels of the same images.
         QuestionError: unknown metric.
     """
-    check_metric(metric)
     if len(folders) < 2:
         raise RunError(sentence("comparing needs two runs or more", got=len(folders), fix="headstart compare RUN RUN"))
+    tasks = [read_json(folder / "metrics.json").get("task", "classification") for folder in folders]
+    for folder, task in zip(folders[1:], tasks[1:], strict=True):
+        if task != tasks[0]:
+            raise RunError(
+                sentence("the runs are of other tasks", got=f"{folder}: {task}", allowed=f"{folders[0]}: {tasks[0]}")
+            )
+    if tasks[0] != "classification":
+        return compare_tasks(folders, tasks[0], metric)
+    metric = "accuracy" if metric == "auto" else metric
+    check_metric(metric)
     tables = [
         pd.read_csv(
             folder / "predictions.csv", dtype={"path": str, "label": str, "predicted": str}, keep_default_na=False
@@ -69,11 +81,59 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
     index = {name: i for i, name in enumerate(classes)}
     labels = tables[0].label.map(index).to_numpy()
     said = [t.predicted.map(index).to_numpy() for t in tables]
+    values = [float(from_counts(*class_counts(own, labels, len(classes)))[metric][0]) for own in said]
+    return _compared(
+        folders, metric, len(labels), values, lambda i, j: paired_gain(said[i], said[j], labels, metric=metric)
+    )
+
+
+def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]:
+    """The same for the other tasks, from the decoded predictions that the runs wrote."""
+    scoring = SCORING[name]
+    tables = [pd.read_csv(folder / "predictions.csv", dtype={"path": str}, keep_default_na=False) for folder in folders]
+    shared = set(tables[0].path).intersection(*(set(t.path) for t in tables[1:]))
+    if not shared:
+        raise RunError(
+            sentence(
+                "the runs share no test image", got=", ".join(map(str, folders)),
+                fix="runs on the same data with the same --seed (the split) share their test images",
+            )
+        )  # fmt: skip
+    tables = [t[t.path.isin(shared)].drop_duplicates("path").set_index("path").sort_index() for t in tables]
+    tasks, found, labels = [], [], []
+    for folder, table in zip(folders, tables, strict=True):
+        config = read_json(folder / "model" / "config.json")["headstart"]["task"]
+        classes = tuple((folder / "model" / "labels.txt").read_text(encoding="utf-8").splitlines())
+        task = TASKS[name].restore(classes, config)
+        tasks.append(task)
+        if name != "embedding" and task.classes != tasks[0].classes:
+            raise RunError(
+                sentence("the runs have other classes, so their scores are not about one question", got=str(folder), allowed=str(folders[0]))
+            )  # fmt: skip
+        got, truth = scoring.read(table, task)
+        found.append(got)
+        labels.append(truth)
+        if not np.array_equal(truth, labels[0]):
+            raise RunError(
+                sentence("the runs label the same test images differently", got=str(folder), allowed=str(folders[0]))
+            )
+    metric = scoring.check_metric(metric, tasks[0].classes)
+    values = [scoring.scores(f, labels[0], t)[metric]["value"] for f, t in zip(found, tasks, strict=True)]
+    return _compared(
+        folders, metric, len(labels[0]), values,
+        lambda i, j: scoring.gain(found[i], found[j], labels[0], metric, (tasks[i], tasks[j])),
+        larger=scoring.metrics(tasks[0].classes)[metric].larger,
+    )  # fmt: skip
+
+
+def _compared(
+    folders: list[Path], metric: str, n: int, values: list[float], gain: Callable[[int, int], dict[str, Any]],
+    larger: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     names = _names(folders)
     runs = []
-    for folder, name, own in zip(folders, names, said, strict=True):
+    for folder, name, value in zip(folders, names, values, strict=True):
         m = read_json(folder / "metrics.json")
-        value = float(from_counts(*class_counts(own, labels, len(classes)))[metric][0])
         runs.append(
             {
                 "run": name,
@@ -84,15 +144,14 @@ def compare_runs(folders: list[Path], *, metric: str = "accuracy") -> dict[str, 
             }
         )
     pairs: list[dict[str, Any]] = [
-        {"a": names[i], "b": names[j], **paired_gain(said[i], said[j], labels, metric=metric)}
-        for i, j in combinations(range(len(folders)), 2)
+        {"a": names[i], "b": names[j], **gain(i, j)} for i, j in combinations(range(len(folders)), 2)
     ]
     for pair, p in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair["p_holm"] = p
         sure = beyond_noise({**pair, "p_value": p}) != 0
         better = pair["a"] if pair["value"] > 0 else pair["b"]
         pair["verdict"] = f"{better} is better" if sure else "no difference beyond the noise"
-    return {"metric": metric, "n": len(labels), "runs": runs, "pairs": pairs}
+    return {"metric": metric, "less_is_better": not larger, "n": n, "runs": runs, "pairs": pairs}
 
 
 def holm(p_values: list[float]) -> list[float]:

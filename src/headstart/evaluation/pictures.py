@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from headstart.data.dataset import ImageDataset, name_of
 from headstart.data.images import read_image
 from headstart.errors import BadImage
+from headstart.evaluation.scoring.scoring import Worst
 
 SIDE = 96
 MISTAKES = 12
@@ -36,40 +37,39 @@ def thumbnail(image: torch.Tensor) -> str:
 def collect_pictures(
     dataset: ImageDataset,
     test_set: ImageDataset,
-    probabilities: np.ndarray,
+    worst: Sequence[Worst],
     read: Callable[[Any], torch.Tensor] = read_image,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Thumbnails of the most confident mistakes, and of up to two training images a class.
+    """Thumbnails of the worst mistakes, and of up to two training images a class.
 
     Args:
         dataset: all images, with splits.
         test_set: the test images, labelled.
-        probabilities: float (n_test, K) of the model.
+        worst: the mistakes among them, the worst first.
         read: how an image is decoded.
 
     Returns:
-        ``{"mistakes": [{path, label, predicted, confidence, image}], "samples": [{label, image}]}``.
+        ``{"mistakes": [{path, label, predicted, confidence, note, image}], "samples": [{label, image}]}``.
     """
     assert test_set.labels is not None and dataset.labels is not None
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(predicted != test_set.labels)
     mistakes = []
-    for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]:
-        image = _try(read, test_set.images[i])
+    for one in worst[:MISTAKES]:
+        image = _try(read, test_set.images[one.index])
         if image is not None:
             mistakes.append(
                 {
-                    "path": name_of(test_set.images[i], test_set.root, int(i)), "label": test_set.classes[test_set.labels[i]],
-                    "predicted": test_set.classes[predicted[i]], "confidence": float(confidence[i]), "image": thumbnail(image),
+                    "path": name_of(test_set.images[one.index], test_set.root, one.index), "label": one.label,
+                    "predicted": one.predicted, "confidence": one.confidence, "note": one.note, "image": thumbnail(image),
                 }
             )  # fmt: skip
     samples = []
-    per_class = 2 if len(dataset.classes) * 2 <= SAMPLES else 1
-    for label in range(min(len(dataset.classes), SAMPLES)):
-        for i in np.flatnonzero((dataset.splits == "train") & (dataset.labels == label))[:per_class]:
+    strata, classes = dataset.strata
+    per_class = 2 if len(classes) * 2 <= SAMPLES else 1
+    for label in range(min(len(classes), SAMPLES)):
+        for i in np.flatnonzero((dataset.splits == "train") & (strata == label))[:per_class]:
             image = _try(read, dataset.images[i])
             if image is not None:
-                samples.append({"label": dataset.classes[label], "image": thumbnail(image)})
+                samples.append({"label": dataset.label_text(int(i)), "image": thumbnail(image)})
     return {"mistakes": mistakes, "samples": samples}
 
 

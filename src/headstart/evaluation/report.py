@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from headstart.evaluation.charts import Dot, curves, dots, reliability, tradeoff
+from headstart.evaluation.charts import Dot, curves, dots, histograms, identity_scatter, reliability, tradeoff
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
@@ -41,7 +41,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         run / "predictions.csv",
         dtype={"path": str, "label": str, "predicted": str},
         keep_default_na=False,
-        usecols=["path", "label", "predicted", "confidence"],
+        usecols=lambda name: name in ("path", "label", "predicted", "confidence"),
     )
     env = Environment(
         loader=PackageLoader("headstart.evaluation", "templates"),
@@ -52,6 +52,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
     )
     env.filters |= {
         "number": _number,
+        "amount": _amount,
         "score": _score,
         "signed": _signed,
         "count": lambda n: f"{n:,}",
@@ -59,12 +60,13 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         "noise": _noise,
     }
     zh = lang == "zh"
+    shares = _shares(m)
+    task = _task_charts(m, table, data, words)
     page = env.get_template("report.html.j2").render(
         w=words, lang="zh-CN" if zh else "en", m=m, data=data, name=_name(run),
         why=_body(m["why_zh"] if zh else m["why"], words[f"level_{m['level']}"]), advice=m["try_zh"] if zh else m["try"],
-        baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), confusion=_confusion(table, data["classes"]),
-        per_class=_per_class(table, words), reliability=_reliability(m["calibration"]["bins"], words),
-        before=_reliability(m["calibration"]["before"]["bins"], words) if m["calibration"].get("before") else None,
+        baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), shares=shares, percent=m["metric"] in shares,
+        word=lambda key: metric_word(key, words), **task,
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
         choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
         line=_line(m, words),
@@ -101,6 +103,11 @@ def _number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def _amount(value: float, percent: bool, sign: str = "") -> str:
+    """A share in percent (without the sign for it), any other number to three digits."""
+    return f"{value * 100:{sign}.1f}" if percent else f"{value:{sign}.3g}"
+
+
 def _score(cell: dict[str, Any], percent: bool = True) -> str:
     low, high = cell["ci95"]
     if percent:
@@ -108,9 +115,50 @@ def _score(cell: dict[str, Any], percent: bool = True) -> str:
     return f"{cell['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _signed(gain: dict[str, Any]) -> str:
-    low, high = gain["ci95"]
-    return f"{gain['value'] * 100:+.1f} [{low * 100:+.1f}, {high * 100:+.1f}]"
+def _signed(gain: dict[str, Any], percent: bool = True) -> str:
+    low, high = (_amount(x, percent, "+") for x in gain["ci95"])
+    return f"{_amount(gain['value'], percent, '+')} [{low}, {high}]"
+
+
+def _shares(m: dict[str, Any]) -> set[str]:
+    """The scores that are shown in percent."""
+    known = {name for name, spec in m.get("metrics", {}).items() if spec["percent"]}
+    return known or {name for name in m["target"] if name not in ("log_loss", "ece", "roc_auc")}
+
+
+def metric_word(key: str, words: dict[str, str]) -> str:
+    """The name of a score: from the table of words; of a level of nested classes with its number."""
+    if key.startswith("accuracy_level_"):
+        return words["accuracy_level"].format(i=key.removeprefix("accuracy_level_"))
+    return words.get(key, key.replace("_", " "))
+
+
+def _task_charts(m: dict[str, Any], table: pd.DataFrame, data: dict[str, Any], words: dict[str, str]) -> dict[str, Any]:
+    """What the task's own part of the page shows."""
+    task = m["task"]
+    if task == "regression":
+        points = list(zip(table.label.astype(float), table.predicted.astype(float), strict=True))
+        return {
+            "scatter": identity_scatter(points, label=words["against"], x_label=words["true"], y_label=words["said"])
+        }
+    if task == "embedding":
+        found = m["verification"]["histogram"]
+        return {
+            "similarities": histograms(
+                found["edges"],
+                {"model": found["genuine"], "other": found["impostor"]},
+                label=words["verification"],
+                x_label=words["cosine"],
+            )
+        }
+    if task == "multilabel":
+        return {}
+    charts = {"confusion": _confusion(table, data["classes"]), "per_class": _per_class(table, words)}
+    if "calibration" in m:
+        found, before = m["calibration"], m["calibration"].get("before")
+        charts["reliability"] = _reliability(found["bins"], words)
+        charts["before"] = _reliability(before["bins"], words) if before else None
+    return charts
 
 
 def _p_value(p: float) -> str:
@@ -147,6 +195,7 @@ def _baseline_chart(m: dict[str, Any], words: dict[str, str]) -> Any:
     return dots(
         [Dot(name, cell["value"], cell["ci95"][0], cell["ci95"][1], kind) for name, cell, kind in rows],
         label=words["proof"],
+        percent=metric in _shares(m),
     )
 
 
@@ -158,9 +207,10 @@ def _curve_charts(run: Path, m: dict[str, Any], words: dict[str, str]) -> list[d
     history = pd.read_csv(path)
     known = {"model", "epoch", "step", "train_loss", "lr", "seconds", "images_per_second"}
     terms = [c for c in history.columns if c not in known and not c.startswith("valid_")]
+    metric = metric_word(m["metric"], words)
     wanted = [
         ("train_loss", words["train_loss"]),
-        (f"valid_{m['metric']}", words["valid_score"].format(metric=words[m["metric"]])),
+        (f"valid_{m['metric']}", words["valid_score"].format(metric=metric)),
         *((t, t) for t in terms),
     ]
     charts = []

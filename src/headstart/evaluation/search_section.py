@@ -42,8 +42,8 @@ PAGE = """
 <h2>{{ w.title }}</h2>
 <p>{{ line }}</p>
 <div class="facts">
-<div><b>{{ '%.1f' | format(t.optimised.value * 100) }} %</b><span>{{ w.chose }}<br>{{ w.on.format(where=t.optimised.on) }}</span></div>
-<div><b class="mark">{{ '%.1f' | format(reported.value * 100) }} %</b><span>{{ w.reported }}<br>{{ test }}</span></div>
+<div><b>{{ t.optimised.value | shown }}</b><span>{{ w.chose }}<br>{{ w.on.format(where=t.optimised.on) }}</span></div>
+<div><b class="mark">{{ reported.value | shown }}</b><span>{{ w.reported }}<br>{{ test }}</span></div>
 </div>
 <p class="note">{{ w.nested }}{% if t.defaults is not none %} {{ start }}.{% endif %}</p>
 <div class="box"><table>
@@ -83,16 +83,24 @@ def search_section(run: Path, m: dict[str, Any], lang: str) -> Markup:
         return Markup("")
     t, w = read_json(path), WORDS[lang]
     cell = m["target"][t["metric"]]
-    low, high = (f"{value * 100:.1f}" for value in cell["ci95"])
+    percent, larger = t.get("percent", True), t.get("larger", True)
+
+    def shown(value: float) -> str:
+        return f"{value * 100:.1f} %" if percent else f"{value:.3g}"
+
+    low, high = (shown(value) for value in cell["ci95"])
     shares = t["importance"]["values"]
     rows = [
         r | {"said": {n: _said(r["params"].get(n)) for n in t["space"]}}
         for r in t["rows"]
         if r["state"] in w or r["state"] == "failed"
     ]
-    rows.sort(key=lambda r: (r["state"] != "judged", -(r["score"] if r["score"] is not None else -1), r["number"]))
+    sign = 1 if larger else -1
+    rows.sort(key=lambda r: (r["state"] != "judged", r["score"] is None, -sign * (r["score"] or 0), r["number"]))
     counts = t["counts"]
-    text = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE).render(
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page.filters["shown"] = shown
+    text = page.from_string(PAGE).render(
         w=w, t=t, reported=cell, shown=SHOWN, rows=rows,
         line=w["line"].format(
             n=sum(counts.values()), judged=counts["judged"], pruned=counts["pruned"], sampler=t["sampler"], pruner=t["pruner"],
@@ -120,7 +128,8 @@ def _history(t: dict[str, Any], w: dict[str, str]) -> Markup | None:
         return None
     best: list[tuple[float, float]] = []
     for number, score in points:
-        best.append((number, max(score, best[-1][1] if best else score)))
+        better = max if t.get("larger", True) else min
+        best.append((number, better(score, best[-1][1] if best else score)))
     return curves({"other": points, "model": best}, label=w["history"], x_label=w["trial_axis"])
 
 

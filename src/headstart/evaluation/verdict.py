@@ -6,17 +6,26 @@ import math
 from typing import Any
 
 from headstart.evaluation.gain import beyond_noise
+from headstart.evaluation.scoring.scoring import Metric
 
 NO_TRANSFER = ("scratch", "raw_pixels")
 Z_975, Z_80 = 1.959964, 0.841621
-METRICS_ZH = {"accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1"}
+SHARE = Metric()
+METRICS_ZH = {
+    "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1",
+    "mean_average_precision": "平均精度均值", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "决定系数 R²",
+    "quadratic_kappa": "二次加权 kappa", "equal_error_rate": "等错误率", "hierarchical_distance": "层级距离",
+    "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
+}  # fmt: skip
 NAMES = {
     "en": {"scratch": "training from scratch", "raw_pixels": "logistic regression on raw pixels", "probe": "the probe"},
     "zh": {"scratch": "从零训练", "raw_pixels": "原始像素上的逻辑回归", "probe": "线性探针"},
 }
 
 
-def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strategy: str = "") -> dict[str, Any]:
+def verdict(
+    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = SHARE, strategy: str = ""
+) -> dict[str, Any]:
     """Judge the gains over the baselines that use no source.
 
     Transfer *hurt* where any of them is better beyond the noise (:func:`headstart.evaluation.gain.beyond_noise`: interval and
@@ -25,6 +34,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
     Args:
         gains: baseline -> ``{"value", "ci95", "p_value", "n"}``, the transferred model minus the baseline.
         metric: what they are measured in, for the sentence.
+        spec: whether that is a share, and in which unit it is otherwise.
         strategy: name of the strategy, for the advice.
 
     Returns:
@@ -32,7 +42,7 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
         "why_zh": str, "try": [str], "try_zh": [str]}``.
     """
     rivals = {name: gain for name, gain in gains.items() if name in NO_TRANSFER}
-    what, what_zh = metric.replace("_", " "), METRICS_ZH.get(metric, metric)
+    say, say_zh = Says(metric, spec, "en"), Says(metric, spec, "zh")
     if not rivals:
         return _result(
             None, "not_measured", "Whether the transfer helped was not measured: there is no baseline without a source.",
@@ -43,23 +53,23 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
         name, gain = min(hurt.items(), key=lambda item: item[1]["value"])
         return _result(
             True, "hurt",
-            f"Transfer hurt: {_points(-gain['value'])} points of {what} below {NAMES['en'][name]} ({_between(gain)}).",
-            f"迁移有害：{what_zh}比{NAMES['zh'][name]}低 {_points(-gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
+            f"Transfer hurt: {say.than(gain, name)} ({say.between(gain)}).",
+            f"迁移有害：{say_zh.than(gain, name)}（{say_zh.between(gain)}）。",
             [
                 "Another source: headstart rank DATA --source A --source B, nearer to your images.",
                 "Hold the model less to this source: --strategy finetune, or --strategy last(1) for a part of it.",
-                f"Use {NAMES['en'][name]} itself: it is what these data support now.",
+                f"Use {say.name(name)} itself: it is what these data support now.",
             ],
-            ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{NAMES['zh'][name]}。"],
+            ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{say_zh.name(name)}。"],
         )  # fmt: skip
     open_ = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 1}
     name, gain = min((open_ or rivals).items(), key=lambda item: item[1]["value"])
     if not open_:
         return _result(
             False, "helped",
-            f"Transfer helped: {_points(gain['value'])} points of {what} above {NAMES['en'][name]} ({_between(gain)}), "
+            f"Transfer helped: {say.than(gain, name)} ({say.between(gain)}), "
             f"{'the stronger baseline' if len(rivals) > 1 else 'the baseline'} without a source.",
-            f"迁移有帮助：{what_zh}比{NAMES['zh'][name]}高 {_points(gain['value'])} 个百分点（{_between(gain, 'zh')}）。",
+            f"迁移有帮助：{say_zh.than(gain, name)}（{say_zh.between(gain)}）。",
             ["More labels: run again with more and see whether the gain stays.", "If the scores must be higher: --strategy finetune or l2sp from the same source."],
             ["增加标注后再运行，看增益是否保持。", "若需更高得分：用同一源尝试 --strategy finetune 或 l2sp。"],
         )  # fmt: skip
@@ -76,8 +86,8 @@ def verdict(gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", strat
     )
     return _result(
         None, "no_evidence",
-        f"No evidence that transfer helped: {gain['value'] * 100:+.1f} points of {what} against {NAMES['en'][name]} ({_between(gain)}), inside the noise.",
-        f"没有证据表明迁移有帮助：与{NAMES['zh'][name]}相比，{what_zh} {gain['value'] * 100:+.1f} 个百分点（{_between(gain, 'zh')}），在噪声之内。",
+        f"No evidence that transfer helped: {say.against(gain, name)} ({say.between(gain)}), inside the noise.",
+        f"没有证据表明迁移有帮助：{say_zh.against(gain, name)}（{say_zh.between(gain)}），在噪声之内。",
         [more, "Another source may fit better: headstart rank DATA.", "A simple model may be enough here: look at the baselines."],
         [more_zh, "换一个源可能更合适：headstart rank DATA。", "简单模型可能已足够：请看基线。"],
     )  # fmt: skip
@@ -95,16 +105,52 @@ def examples_needed(gain: dict[str, Any]) -> int | None:
     return None if need > 1_000_000 else max(need, gain["n"] + 1)
 
 
-def _points(value: float) -> str:
-    return f"{value * 100:.1f}"
+class Says:
+    """A gain in words: in points of a share, else as a number in the metric's unit."""
 
+    def __init__(self, metric: str, spec: Metric, lang: str) -> None:
+        self.spec, self.lang = spec, lang
+        self.what = METRICS_ZH.get(metric, metric.replace("_", " ")) if lang == "zh" else metric.replace("_", " ")
+        self.classes = metric in ("accuracy", "balanced_accuracy", "macro_f1")
 
-def _between(gain: dict[str, Any], lang: str = "en") -> str:
-    low, high = (f"{x * 100:+.1f}" for x in gain["ci95"])
-    p = f"p = {gain['p_value']:.2g}" if gain["p_value"] >= 1e-4 else "p < 0.0001"
-    if lang == "zh":
-        return f"95 % 区间 {low} 至 {high}，{p}，{gain['n']} 张测试图像"
-    return f"95 % interval {low} to {high}, {p}, {gain['n']} test images"
+    def name(self, baseline: str) -> str:
+        if baseline == "raw_pixels" and not self.classes:
+            return "the solved head on raw pixels" if self.lang == "en" else "原始像素上的求解头"
+        return NAMES[self.lang][baseline]
+
+    def amount(self, value: float, sign: str = "") -> str:
+        if self.spec.percent:
+            return f"{value * 100:{sign}.1f} {'points' if self.lang == 'en' else '个百分点'}"
+        return f"{value:{sign}.3g}{self.spec.unit if self.lang == 'en' else ''}"
+
+    def than(self, gain: dict[str, Any], baseline: str) -> str:
+        """How far the model is above or below a baseline."""
+        value, name = gain["value"], self.name(baseline)
+        if self.spec.percent and self.spec.larger:
+            if self.lang == "zh":
+                return f"{self.what}比{name}{'高' if value > 0 else '低'} {self.amount(abs(value))}"
+            return f"{self.amount(abs(value))} of {self.what} {'above' if value > 0 else 'below'} {name}"
+        if self.lang == "zh":
+            return f"{self.what}比{name}{'好' if value > 0 else '差'} {self.amount(abs(value))}"
+        return (
+            f"the {self.what} is {'better' if value > 0 else 'worse'} by {self.amount(abs(value))} than that of {name}"
+        )
+
+    def against(self, gain: dict[str, Any], baseline: str) -> str:
+        """The signed gain, where it is no evidence of anything."""
+        amount, name = self.amount(gain["value"], "+"), self.name(baseline)
+        if self.lang == "zh":
+            return f"与{name}相比，{self.what} {amount}"
+        if self.spec.percent and self.spec.larger:
+            return f"{amount} of {self.what} against {name}"
+        return f"a gain in {self.what} of {amount} against {name}"
+
+    def between(self, gain: dict[str, Any]) -> str:
+        low, high = (f"{x * 100:+.1f}" if self.spec.percent else f"{x:+.3g}" for x in gain["ci95"])
+        p = f"p = {gain['p_value']:.2g}" if gain["p_value"] >= 1e-4 else "p < 0.0001"
+        if self.lang == "zh":
+            return f"95 % 区间 {low} 至 {high}，{p}，{gain['n']} 张测试图像"
+        return f"95 % interval {low} to {high}, {p}, {gain['n']} test images"
 
 
 def _result(

@@ -112,12 +112,14 @@ def choose_strategy(
 
     Args:
         candidates: at least one; all can be trained on ``source``.
-        dataset: training and validation images, labelled; no test image.
+        dataset: training and validation images, labelled; no test image. Labels that are no classes are compared as the classes
+            of :attr:`headstart.data.dataset.ImageDataset.as_classes`.
         forecast: (candidate, images) -> seconds of one training, known before the first.
         seconds: may be overrun by what a forecast was short of, but no fold is begun that is known not to fit.
         clock: for tests.
     """
     began = clock()
+    dataset = dataset.as_classes
     assert dataset.labels is not None
     y, n = dataset.labels, len(dataset)
     folds = np.stack([assign_folds(y, folds=FOLDS, groups=dataset.groups, seed=seed + r) for r in range(REPEATS)])

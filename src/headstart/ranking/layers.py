@@ -95,6 +95,7 @@ def rank_layers(
     """
     progress = SILENT if progress is None else progress
     SCORES[score]
+    dataset = dataset.as_classes
     if dataset.labels is None or len(np.unique(dataset.labels)) < 2:
         raise DataError(sentence("ranking needs labels of at least two classes", where=dataset.root or None))
     part = dataset.subset(sample(dataset.labels, max_images, seed))

@@ -167,6 +167,7 @@ def rank_sources(
         )
     if not sources:
         raise SourceError(sentence("no source to rank", fix="headstart sources, for the list of names"))
+    dataset = dataset.as_classes
     if dataset.labels is None or len(np.unique(dataset.labels)) < 2:
         raise DataError(sentence("ranking needs labels of at least two classes", where=dataset.root or None))
     part = dataset.subset(sample(dataset.labels, max_images, seed))

@@ -16,6 +16,7 @@ WORDS = {
     "frozen_backbone": ("solves the head on features that stay the same", "but the tuning trains the backbone"),
     "pretrained_backbone": ("holds the model near a pretrained start", "but the backbone starts from random weights"),
     "class_probabilities": ("needs class probabilities", "but the task gives none"),
+    "class_labels": ("reads one class an image", "but the task has none"),
     "source_head": ("reads the head of the source task", "but this source comes without one"),
     "hard_labels": ("needs one label an image", "but mixup or CutMix mix them"),
     "plain_weights": ("compares weights with those of the source", "but the tuning moves adapters beside them"),
@@ -27,6 +28,7 @@ WORDS = {
 }
 FIXES = {
     "batch_norms": "leave out bn=",
+    "class_labels": "--strategy probe or finetune",
     "hard_labels": "leave out --mixup and --cutmix",
     "unlabelled_target": "--unlabelled FOLDER",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
+from headstart.data.dataset import ImageDataset
 from headstart.errors import RecipeError, near, sentence
 from headstart.functional.effective_number import effective_number
 from headstart.tasks.losses import CROSS_ENTROPY, Loss, called
-from headstart.tasks.task import Task
+from headstart.tasks.task import Task, TaskOptions
 
 
 class Classification(Task):
@@ -27,7 +30,10 @@ class Classification(Task):
     """
 
     name = "classification"
-    gives = frozenset({"class_probabilities", "loss_per_image"})
+    gives = frozenset({"class_probabilities", "class_labels", "loss_per_image"})
+    obeys = frozenset(
+        {"label_smoothing", "imbalance", "sampler", "mixing", "loss", "calibration", "wise", "forgetting"}
+    )
 
     def __init__(
         self,
@@ -51,12 +57,24 @@ class Classification(Task):
             return torch.zeros(len(self.classes))
         return self.each_loss.strength * self.log_prior
 
-    def head(self, width: int) -> nn.Linear:
-        """A linear layer (K, ``width``) that starts at zero: before the first step every class has probability 1/K."""
-        head = nn.Linear(width, len(self.classes))
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return head
+    @classmethod
+    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Classification:
+        counts = train_set.counts
+        weights = class_weights(settled_imbalance(options.imbalance, options.loss, counts), counts, train_set.classes)
+        return cls(
+            train_set.classes, label_smoothing=options.label_smoothing, class_weights=weights, loss=options.loss, counts=counts
+        )  # fmt: skip
+
+    @classmethod
+    def restore(cls, classes: tuple[str, ...], state: dict[str, Any]) -> Classification:
+        return cls(classes)
+
+    def soft(self, targets: torch.Tensor) -> torch.Tensor:
+        """One-hot rows (B, K)."""
+        return nn.functional.one_hot(targets, len(self.classes)).to(torch.float32)
+
+    def some_targets(self, n: int) -> torch.Tensor:
+        return torch.arange(n) % len(self.classes)
 
     def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(B,): what each image costs, without class weights; arguments as for :meth:`loss`."""

@@ -49,7 +49,7 @@ def finish(
     after: After,
     train_one: Callable[[int, int, float], Fitted],
     source: Source,
-    head: Callable[[], tuple[torch.Tensor, torch.Tensor]],
+    head: Callable[[], tuple[torch.Tensor, ...]],
     *,
     seed: int,
     images: Callable[[], Iterable[torch.Tensor]],

@@ -18,16 +18,17 @@ from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.data.view_pairs import Views
+from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
-from headstart.strategies.handshake import handshake
+from headstart.strategies.handshake import FIXES, handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
-from headstart.tasks.classification import Classification, sampler_weights
-from headstart.tasks.task import Model
+from headstart.tasks.classification import sampler_weights
+from headstart.tasks.task import Model, Task
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
@@ -76,7 +77,7 @@ def finetune(
     source: Source,
     backbone: nn.Module,
     strategy: Strategy,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     valid_set: ImageDataset | None,
     feeding: Feeding,
@@ -89,7 +90,7 @@ def finetune(
     metric: str,
     precision: str = "auto",
     folder: Path | None = None,
-    head_start: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head_start: tuple[torch.Tensor, ...] | None = None,
     progress: Progress,
     name: str = "training",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -103,7 +104,7 @@ def finetune(
         valid_set: chooses the best epoch; ``None`` keeps the last one.
         score: (probabilities (n, K), labels (n,)) -> scores by name, with ``metric`` and ``loss``.
         folder: checkpoints and what was settled before the first step; training goes on from those that are there.
-        head_start: (weight (K, width), bias (K,)) that the head starts from instead of zero.
+        head_start: (weight (rows, width), bias (rows,)) that the head starts from instead of zero, and what else the task's has.
 
     Raises:
         HandshakeError: parts of the strategy that cannot act.
@@ -165,7 +166,6 @@ def settle(
     kept = folder / "settled.json" if folder else None
     found: dict[str, Any] = read_json(kept) if kept and kept.exists() else {}
     task = course.objective.task
-    assert isinstance(task, Classification)
     if feeding.fit_memory and "memory" not in found:
         memory = fit_memory(
             course.objective, options, lambda n: worst_batch(n, preprocessing, task, feeding, course.stream), course.size,
@@ -189,17 +189,12 @@ def settle(
 
 
 def worst_batch(
-    n: int,
-    preprocessing: Preprocessing,
-    task: Classification,
-    feeding: Feeding,
-    stream: tuple[float, bool] | None = None,
+    n: int, preprocessing: Preprocessing, task: Task, feeding: Feeding, stream: tuple[float, bool] | None = None
 ) -> Batch:
     """n images of noise as large as they come, with targets of the kind that they come with, and the views beside them."""
-    k = len(task.classes)
-    targets = torch.arange(n) % k
+    targets = task.some_targets(n)
     if feeding.mixup or feeding.cutmix:
-        targets = nn.functional.one_hot(targets, k).to(torch.float32)
+        targets = mixable(task, targets)
 
     def noise(count: int) -> torch.Tensor:
         return torch.randn(count, 3, preprocessing.size, preprocessing.size)
@@ -209,6 +204,30 @@ def worst_batch(
         return Batch(noise(n), targets, index)
     beside = max(1, round(stream[0] * n))
     return Batch(noise(n), targets, index, noise(beside), noise(beside) if stream[1] else None)
+
+
+def together(labels: np.ndarray, several: int, seed: int) -> np.ndarray:
+    """All rows once, int (n,), those of a class in runs of ``several`` in an order drawn at random, so that a batch holds pairs."""
+    rng = np.random.default_rng(seed)
+    runs = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        runs += np.split(rows, range(several, len(rows), several))
+    return np.concatenate([runs[i] for i in rng.permutation(len(runs))])
+
+
+def mixable(task: Task, targets: torch.Tensor) -> torch.Tensor:
+    """The targets as numbers that mixup and CutMix can mix.
+
+    Raises:
+        HandshakeError: a mixture of two targets has no meaning in this task.
+    """
+    soft = task.soft(targets)
+    if soft is None:
+        raise HandshakeError(
+            sentence("mixup and CutMix mix two targets, which has no meaning here", where=f"--task {task.name}", fix=FIXES["hard_labels"])
+        )  # fmt: skip
+    return soft
 
 
 @dataclass
@@ -234,21 +253,21 @@ def set_up(
     source: Source,
     backbone: nn.Module,
     strategy: Strategy,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     feeding: Feeding,
     *,
     pretrained: bool,
     device: torch.device,
     seed: int,
-    head_start: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head_start: tuple[torch.Tensor, ...] | None = None,
 ) -> Course:
     """Handshake, head, tuning, terms and batches; arguments as for :func:`finetune`."""
     stages = handshake(strategy, source.layers, task, pretrained=pretrained, has=facts(source, feeding))
     torch.manual_seed(seed)
     head = task.head(source.width)
     if head_start is not None:
-        head.load_state_dict({"weight": head_start[0], "bias": head_start[1]})
+        head.load_state_dict({**head.state_dict(), **task.head_state(head_start)})
     cache = DecodedCache(DECODED_BYTES) if feeding.decoded is None else feeding.decoded
     start = Start(
         Model(backbone, head, feeding.dropout), source.layers, task,
@@ -267,9 +286,8 @@ def set_up(
     size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
-    weights = sampler_weights(train_set.labels) if feeding.balanced else None
+    weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None
     augment = augmentation(feeding.augment)
-    k = len(task.classes)
     stream, views = unlabelled_stream(strategy.terms), None
     if stream is not None:
         assert feeding.unlabelled is not None
@@ -287,17 +305,17 @@ def set_up(
     def train_batches(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
         mixing = torch.Generator().manual_seed(order)
+        rows = together(train_set.strata[0], task.at_once, order) if task.at_once > 1 else None
         passing = batches(
             train_set, source.preprocessing, batch_size=size, augmentation=augment, shuffle_seed=order, sampler_weights=weights,
-            repeats=repeats, drop_last=lone, workers=feeding.workers, cache=cache,
+            order=rows, repeats=repeats, drop_last=lone, workers=feeding.workers, cache=cache,
         )  # fmt: skip
         for step, batch in enumerate(passing):
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
-                onehot = nn.functional.one_hot(batch.targets, k).to(torch.float32)
                 images, targets = mix_batch(
-                    batch.images, onehot, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
-                )
+                    batch.images, mixable(task, batch.targets), mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
+                )  # fmt: skip
                 batch = replace(batch, images=images, targets=targets)
             yield batch if views is None else beside(batch, epoch * steps + step)
 
@@ -317,7 +335,7 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
 @torch.inference_mode()
 def predict_batches(
     model: Model,
-    task: Classification,
+    task: Task,
     dataset: ImageDataset,
     preprocessing: Preprocessing,
     device: torch.device,
@@ -327,7 +345,7 @@ def predict_batches(
     workers: int | None = None,
     say: Callable[[str], None] = SILENT.say,
 ) -> np.ndarray:
-    """Class probabilities float32 (n, K) of a data set, in its order; fewer images at once where memory runs out."""
+    """What the task decodes of a data set, float32 (n, M), in its order; fewer images at once where memory runs out."""
     model.eval()
     pieces = Pieces(None, say, "evaluation")
     found = []

@@ -241,7 +241,7 @@ def train(
         model.load_state_dict(best_weights)
     model.eval()
     criterion = (
-        f"epoch {best[0]:.0f} of {epoch}, the best validation {metric.replace('_', ' ')}" if validate and best
+        f"epoch {best[0]:.0f} of {epoch}, the {_best(metric)}" if validate and best
         else f"the last epoch ({epoch}); no validation images were held out"
     )  # fmt: skip
     if averager:
@@ -253,6 +253,12 @@ def train(
 def all_open(objective: Objective, progress: float) -> bool:
     """Whether every stage that ever moves does so at the share ``progress`` of the epochs."""
     return all(stage.open(progress) for stage in objective.stages if stage.trainable)
+
+
+def _best(metric: str) -> str:
+    """ "best validation accuracy"; of ``minus_rmse``, which is larger where rmse is lower, "lowest validation rmse"."""
+    word = "lowest" if metric.startswith("minus_") else "best"
+    return f"{word} validation {metric.removeprefix('minus_').replace('_', ' ')}"
 
 
 def _windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -20,7 +20,7 @@ from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.sources.source import Source
 from headstart.strategies.strategy import Strategy
-from headstart.tasks.classification import Classification
+from headstart.tasks.task import Task
 from headstart.training import checkpoint, loop, lr_range
 from headstart.training.device import accelerator
 from headstart.training.finetune import DECODED_BYTES, EVAL_BATCH, Course, Feeding, set_up
@@ -118,7 +118,7 @@ class StepTimes:
 def measure_times(
     source: Source,
     strategy: Strategy,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     valid_set: ImageDataset | None,
     feeding: Feeding,

@@ -24,15 +24,16 @@ from headstart.strategies.handshake import handshake
 from headstart.strategies.procedures.head2toe import Head2Toe
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.tuning.tuning import Stage, first_epoch, moving, part
-from headstart.tasks.classification import Classification, class_weights, settled_imbalance
+from headstart.tasks.catalogue import TASKS
 from headstart.tasks.losses import CROSS_ENTROPY, Loss
-from headstart.tasks.task import Model
+from headstart.tasks.task import Model, Task, TaskOptions
 from headstart.training.after import PLAIN, After, finish
 from headstart.training.finetune import Feeding, facts, finetune, predict_batches
 from headstart.training.head2toe import fit_head2toe
+from headstart.training.heads.catalogue import SOLVERS
+from headstart.training.heads.solved import Solved
 from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
-from headstart.training.probe import fit_probe
 
 TARGET_STEPS = 200
 """Optimiser steps that the default number of epochs aims for."""
@@ -44,7 +45,7 @@ Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 class Settings:
     """How to train, free of any recipe. ``None`` means the default described in :class:`headstart.recipe.Recipe`.
 
-    ``feeding`` and ``optimisation`` are only read by strategies that take gradient steps.
+    ``task`` is read but for its ``label_smoothing`` and ``imbalance``, which are the fields of these names here; ``feeding`` and ``optimisation`` are only read by strategies that take gradient steps.
     """
 
     feeding: Feeding = field(default_factory=Feeding)
@@ -53,6 +54,7 @@ class Settings:
     imbalance: Any = "auto"
     loss: Loss = CROSS_ENTROPY
     precision: str = "auto"
+    task: TaskOptions = field(default_factory=TaskOptions)
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Transferred:
 
     Attributes:
         backbone: (B, 3, H, W) -> (B, width), in eval mode.
-        head: (weight (K, width), bias (K,)), float32.
+        head: (weight (rows, width), bias (rows,)), float32.
+        task: decodes what the head says, with what was settled on held-out predictions.
         moved: whether the backbone differs from the source's (if not, cached features serve it).
         stages: what was trained.
         history: one row an epoch; empty where the head was solved.
@@ -79,6 +82,7 @@ class Transferred:
 
     backbone: nn.Module
     head: tuple[torch.Tensor, torch.Tensor]
+    task: Task
     moved: bool
     stages: list[Stage]
     history: list[dict[str, Any]]
@@ -128,7 +132,7 @@ def transfer(
     cache_dir: Path | None,
     folder: Path | None = None,
     pretrained: bool = True,
-    head: tuple[torch.Tensor, torch.Tensor] | None = None,
+    head: tuple[torch.Tensor, ...] | None = None,
     layer: str = "last",
     progress: Progress,
     name: str = "training",
@@ -154,16 +158,7 @@ def transfer(
         HandshakeError: parts of the strategy that cannot act together.
         SourceError: no such layer.
     """
-    counts = train_set.counts
-    imbalance = settings.imbalance
-    if strategy.procedure.by_steps:
-        imbalance = settled_imbalance(imbalance, settings.loss, counts)
-    elif imbalance == "sampler":
-        imbalance = "weights"
-    weights = class_weights(imbalance, counts, classes)
-    task = Classification(
-        classes, label_smoothing=settings.label_smoothing, class_weights=weights, loss=settings.loss, counts=counts
-    )
+    task = task_of(replace(train_set, classes=classes), settings, by_steps=strategy.procedure.by_steps)
     stages = handshake(
         strategy, source.layers, task, pretrained=pretrained, layer=layer, has=facts(source, settings.feeding)
     )
@@ -175,7 +170,6 @@ def transfer(
             task,
             train_set,
             valid_set,
-            weights,
             device=device,
             seed=seed,
             cache_dir=cache_dir,
@@ -188,8 +182,12 @@ def transfer(
     if strategy.solved_head:
         values.setdefault("head_lr_scale", 1.0)  # it knows as much as the backbone
         if head is None:
-            head = _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
-            head = head[0], head[1] - task.adjustment.to(head[1])  # the solved head has learned the classes' shares
+            head = _solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
+            head = (
+                head[0],
+                head[1] - task.adjustment.to(head[1]),
+                *head[2:],
+            )  # the solved head has learned the classes' shares
     shown = len(train_set) * settings.feeding.repeats
     options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
     fits: list[Fitted] = []
@@ -211,7 +209,7 @@ def transfer(
 
     fitted, made, ends = finish(
         after, train_one, source,
-        lambda: head or _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir),
+        lambda: head or _solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir),
         seed=seed, stages=stages, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
         images=lambda: (batch.images for batch in batches(
             train_set, source.preprocessing, batch_size=settings.feeding.batch_size, shuffle_seed=seed,
@@ -219,14 +217,22 @@ def transfer(
     )  # fmt: skip
     linear = fitted.model.head
     assert isinstance(linear, nn.Linear)
+    criterion = fitted.criterion
+    if task.settles and valid_set is not None and len(valid_set):
+        assert valid_set.labels is not None
+        held = predict_batches(fitted.model, task, valid_set, source.preprocessing, device)
+        task = task.tuned(held, valid_set.labels)
+    elif task.settles:
+        criterion += f"; {task.settles} stay at their defaults"
     return Transferred(
+        task=task,
         reads=source,
         backbone=fitted.model.backbone,
         head=(linear.weight.detach().float().cpu(), linear.bias.detach().float().cpu()),
         moved=any(stage.trainable for stage in stages) or not pretrained,
         stages=stages,
         history=fitted.history,
-        criterion=fitted.criterion,
+        criterion=criterion,
         options=fitted.extra.pop("options"),
         stopped_early=fitted.stopped_early,
         found={"micro_batch": fitted.micro_batch, **fitted.extra, **made},
@@ -238,10 +244,9 @@ def _solve(
     source: Source,
     strategy: Strategy,
     stages: list[Stage],
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
     valid_set: ImageDataset | None,
-    weights: np.ndarray | None,
     *,
     device: torch.device,
     seed: int,
@@ -251,45 +256,51 @@ def _solve(
     sets = [train_set] + ([valid_set] if valid_set is not None and len(valid_set) else [])
     labels = np.concatenate([part.labels for part in sets])
     groups = None if train_set.groups is None else np.concatenate([part.groups for part in sets])
-    how: dict[str, Any] = {
-        "groups": groups,
-        "seed": seed,
-        "sample_weight": None if weights is None else weights[labels],
-    }
     where: dict[str, Any] = {"cache_dir": cache_dir, "device": str(device), "progress": progress}
-    K, procedure = len(task.classes), strategy.procedure
+    procedure = strategy.procedure
     if isinstance(procedure, Head2Toe):
         found = [extract_layers(source, part, grid=procedure.grid, **where) for part in sets]
         taps, computed = found[0].taps, sum(part.computed for part in found)
         ends = np.cumsum([tap.width for tap in taps])[:-1]
         parts = np.split(np.concatenate([part.X for part in found]), ends, axis=1)
-        chosen = fit_head2toe(parts, labels, K, fraction=procedure.fraction, **how)
+        weights = getattr(task, "class_weights", None)
+        chosen = fit_head2toe(
+            parts, labels, len(task.classes), fraction=procedure.fraction, groups=groups, seed=seed,
+            sample_weight=None if weights is None else weights.numpy()[labels],
+        )  # fmt: skip
         source = tapped(
             source,
             [replace(t, columns=tuple(map(int, c))) for t, c in zip(taps, chosen.columns, strict=True) if len(c)],
         )
-        probe, held_out, oof = chosen.probe, chosen.cross_validated, chosen.oof
+        probe = chosen.probe
         criterion = (
             f"{source.width} of {sum(tap.width for tap in taps)} features of {len(taps)} layers "
             f"({'asked for' if procedure.fraction else 'a share chosen by cross-validation'}), "
+            f"strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels"
         )
+        solved = Solved(probe.weight, probe.bias, criterion, chosen.cross_validated, chosen.oof)
     else:
         plain = [extract(source, part, **where) for part in sets]
         computed = sum(part.computed for part in plain)
-        probe = fit_probe(np.concatenate([part.X for part in plain]), labels, K, **how)
-        value = float(probe.cv_accuracy[list(probe.strengths).index(probe.strength)])
-        held_out, criterion, oof = value if np.isfinite(value) else None, "", probe.oof
+        X = np.concatenate([part.X for part in plain])
+        solved = SOLVERS[task.name](X, labels, task, groups=groups, seed=seed)
+    criterion = solved.criterion
+    if solved.held_out is not None:
+        task = task.tuned(solved.held_out, labels)
+    elif task.settles:
+        criterion += f"; {task.settles} stay at their defaults"
     inner = source.backbone.backbone if isinstance(source.backbone, Tapped) else source.backbone
     return Transferred(
         backbone=inner,
-        head=(torch.as_tensor(probe.weight), torch.as_tensor(probe.bias)),
+        head=(torch.as_tensor(solved.weight), torch.as_tensor(solved.bias)),
+        task=task,
         moved=False,
         stages=stages,
         history=[],
-        criterion=f"{criterion}strength C = {probe.strength:g}, chosen by cross-validation on {len(labels)} training labels",
+        criterion=criterion,
         reads=source,
-        cross_validated=held_out,
-        oof=oof,
+        cross_validated=solved.cross_validated,
+        oof=solved.held_out,
         computed=computed,
     )
 
@@ -302,30 +313,37 @@ def solved_head(
     device: torch.device,
     seed: int,
     cache_dir: Path | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The head (weight (K, width), bias (K,)) that :func:`transfer` starts from where the strategy solves it first."""
-    weights = class_weights(settings.imbalance, train_set.counts, train_set.classes)
-    task = Classification(train_set.classes, class_weights=weights)
-    return _solved_head(source, task, train_set, weights, device=device, seed=seed, cache_dir=cache_dir)
+) -> tuple[torch.Tensor, ...]:
+    """The head that :func:`transfer` starts from where the strategy solves it first."""
+    return _solved_head(source, task_of(train_set, settings), train_set, device=device, seed=seed, cache_dir=cache_dir)
+
+
+def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = True) -> Task:
+    """The task of a training set. Where the head is solved there is no sampler, and weights do its work.
+
+    Raises:
+        QuestionError: options that these labels cannot have.
+    """
+    imbalance = "weights" if settings.imbalance == "sampler" and not by_steps else settings.imbalance
+    options = replace(settings.task, label_smoothing=settings.label_smoothing, imbalance=imbalance)
+    return TASKS[train_set.task].learn(train_set, options)
 
 
 def _solved_head(
     source: Source,
-    task: Classification,
+    task: Task,
     train_set: ImageDataset,
-    weights: np.ndarray | None,
     *,
     device: torch.device,
     seed: int,
     cache_dir: Path | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """The probe's head on the training images alone: validation images judge what follows."""
     assert train_set.labels is not None
     X = extract(source, train_set, cache_dir=cache_dir, device=str(device)).X
-    sample_weight = None if weights is None else weights[train_set.labels]
-    groups = train_set.groups
-    probe = fit_probe(X, train_set.labels, len(task.classes), groups=groups, seed=seed, sample_weight=sample_weight)
-    return torch.as_tensor(probe.weight), torch.as_tensor(probe.bias)
+    solved = SOLVERS[task.name](X, train_set.labels, task, groups=train_set.groups, seed=seed)
+    weight, bias = torch.as_tensor(solved.weight), torch.as_tensor(solved.bias)
+    return weight, bias, *task.beside(torch.as_tensor(X) @ weight.T + bias, torch.as_tensor(train_set.labels))
 
 
 def probabilities(
@@ -339,15 +357,16 @@ def probabilities(
     workers: int | None = None,
     progress: Progress,
 ) -> np.ndarray:
-    """Class probabilities float32 (n, K) of a data set: from cached features where the backbone did not move."""
+    """What the task decodes of a data set, float32 (n, M), class probabilities (n, K) for instance: from cached features where
+    the backbone did not move."""
     weight, bias = moved.head
     if not moved.moved:
         features = extract(moved.reads, dataset, cache_dir=cache_dir, device=str(device), progress=progress).X
-        return torch.softmax(torch.as_tensor(features) @ weight.T + bias, dim=1).numpy()
+        return moved.task.decode(torch.as_tensor(features) @ weight.T + bias).numpy()
     head = nn.Linear(weight.shape[1], weight.shape[0])
     head.load_state_dict({"weight": weight, "bias": bias})
     model = Model(moved.backbone, head).to(device)
-    return predict_batches(model, Classification(classes), dataset, source.preprocessing, device, workers=workers)
+    return predict_batches(model, moved.task, dataset, source.preprocessing, device, workers=workers)
 
 
 def stage_table(

@@ -9,7 +9,7 @@ from typing import Any
 from headstart.run import Run
 
 
-def compare(runs: Sequence[str | Path], *, metric: str = "accuracy") -> dict[str, Any]:
+def compare(runs: Sequence[str | Path], *, metric: str = "auto") -> dict[str, Any]:
     """Compare runs pair by pair on the test images they share, with paired 95 % intervals and corrected p-values.
 
     Raises:

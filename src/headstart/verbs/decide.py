@@ -19,13 +19,12 @@ from headstart.ranking.choose import Candidate, Choice, choose_strategy
 from headstart.recipe import Recipe
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
-from headstart.tasks.classification import Classification
 from headstart.training.finetune import set_up, worst_batch
 from headstart.training.fit_memory import MemoryFit, fit_memory
 from headstart.training.lr_range import LrRange, lr_range_test
 from headstart.training.soup import parse_soup
 from headstart.training.timing import StepTimes, measure_times
-from headstart.training.transfer import resolve
+from headstart.training.transfer import resolve, task_of
 from headstart.verbs.prepare import Prepared
 from headstart.verbs.settings import settings_of
 
@@ -107,7 +106,7 @@ def decide(
             settings.optimisation, recipe.repeats * len(train_set), settings.feeding.batch_size, pretrained=pretrained
         )
         times = measure_times(
-            source, how, Classification(target.classes), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
+            source, how, task_of(target.split("train"), settings_of(recipe)), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
             precision=settings.precision,
         )  # fmt: skip
 
@@ -123,6 +122,10 @@ def decide(
     choice, chosen = None, candidates[0]
     if len(candidates) > 1:
         allowed = CHOOSING if until is None else max(0.0, SHARE * left())
+        if learn.stand_in:
+            notes.append(
+                f"strategies were compared by their accuracy on {learn.stand_in}, in place of --task {learn.task}"
+            )
         choice = _compare(source, candidates, learn, recipe, allowed, forecast, device, progress)
         chosen = choice.chosen
         progress.say(choice.why)
@@ -160,8 +163,11 @@ def _compare(
     source: Source, candidates: list[Candidate], learn: ImageDataset, recipe: Recipe, seconds: float, forecast: Any,
     device: torch.device, progress: Progress,
 ) -> Choice:  # fmt: skip
+    settings = settings_of(recipe)
+    if learn.task != "classification":  # compared as classes, to which what is said of labels does not apply
+        settings = replace(settings, imbalance="auto", label_smoothing=0.0)
     return choose_strategy(
-        source, candidates, learn, settings_of(recipe), seconds=seconds, forecast=forecast, device=device, seed=recipe.seed,
+        source, candidates, learn, settings, seconds=seconds, forecast=forecast, device=device, seed=recipe.seed,
         score=point_metrics, cache_dir=cache_root(), progress=progress,
     )  # fmt: skip
 
@@ -172,7 +178,7 @@ def _tune(
 ) -> tuple[LrRange | None, MemoryFit | None, Candidate]:  # fmt: skip
     """What fits in memory; and a learning rate from a range test, taken where it does not lose against the default."""
     settings, strategy = settings_of(recipe, target.unlabelled), parse_strategy(chosen.strategy)
-    task = Classification(target.classes)
+    task = task_of(target.split("train"), settings)
     train_set = target.split("train")
     pretrained = source.pretrained
     options = resolve(

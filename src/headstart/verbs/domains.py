@@ -65,7 +65,7 @@ def _images(
     from headstart.training.device import pick_device
 
     try:
-        dataset = read_dataset(str(path))
+        dataset = read_dataset(str(path), task="classification")
     except DataError:
         if needs_label or not Path(path).exists():
             raise

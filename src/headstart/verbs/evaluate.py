@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.errors import DataError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
@@ -24,6 +22,7 @@ def evaluate(
     path_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
+    label_delimiter: str | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -36,35 +35,33 @@ def evaluate(
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
 
     Returns:
-        ``{"scores": {metric: {value, ci95}}, "n": int, "missing": [classes without an image], "bad": [[path, reason]]}``,
-        with ``"sets"`` and ``"abstaining"`` where they were asked for (:mod:`headstart.evaluation.selective`).
+        ``{"scores": {metric: {value, ci95}}, "n": int, "missing": [classes without an image], "bad": [[path, reason]],
+        "less_is_better": [metrics]}``, with ``"sets"`` and ``"abstaining"`` where they were asked for
+        (:mod:`headstart.evaluation.selective`).
 
     Raises:
         DataError: a class that the model does not know, or no images in the split.
         RunError: ``run`` is no run folder.
     """
+    from headstart.data.labels import align
     from headstart.data.readers import read_dataset
     from headstart.data.scan import scan
     from headstart.deploy.held_out import sets_of
     from headstart.deploy.predictor import Predictor
-    from headstart.evaluation.metrics import classification_metrics
+    from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.evaluation.selective import answered_scores, set_scores
-    from headstart.verbs.predict import check_options
+    from headstart.verbs.predict import check_options, check_task
 
     check_options(coverage, sets, abstain_below, tta)
     predictor = Predictor(run, device)
-    dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col)
-    unknown = [name for name in dataset.classes if name not in predictor.classes]
-    if unknown:
-        raise DataError(
-            sentence(
-                "classes that the model does not know",
-                where=str(data),
-                got=", ".join(unknown[:5]),
-                allowed=list(predictor.classes[:20]),
-                fix=f"headstart fit {data} --continue-from {run}",
-            )
-        )
+    task = predictor.task
+    check_task(task, coverage, abstain_below, tta)
+    # the order of ranks is the model's, so that data which lack one can be read too
+    dataset = read_dataset(
+        data, path_col=path_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,
+        task="classification" if task.name == "ordinal" else task.name,
+    )  # fmt: skip
+    dataset = align(dataset, predictor.classes, str(data), f"headstart fit {data} --continue-from {run}")
     dataset, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     if split is None and "test" in set(dataset.splits):
         split = "test"
@@ -75,9 +72,9 @@ def evaluate(
             sentence("no images to evaluate", where=str(data), got=f"split {split!r}", fix="leave --split out")
         )
     assert dataset.labels is not None
-    labels = np.array([predictor.classes.index(name) for name in dataset.classes])[dataset.labels]
+    labels, scoring = dataset.labels, SCORING[task.name]
     found = predictor.probabilities(dataset, tta=tta, progress=progress)
-    present = set(labels.tolist())
+    less = [name for name, metric in scoring.metrics(task.classes).items() if not metric.larger]
     more: dict[str, Any] = {}
     if coverage is not None:
         assert dataset.digests is not None
@@ -86,10 +83,11 @@ def evaluate(
     if abstain_below is not None:
         more["abstaining"] = {"below": abstain_below, **answered_scores(found, labels, abstain_below)}
     return {
-        "scores": classification_metrics(found, labels, predictor.classes),
-        "n": len(labels),
+        "scores": scoring.scores(found, dataset.labels, task),
+        "n": len(dataset),
         "split": split or "all",
-        "missing": [name for i, name in enumerate(predictor.classes) if i not in present],
+        "missing": scoring.missing(dataset.labels, task.classes),
         "bad": [list(row) for row in scanned.bad],
+        "less_is_better": [*less, "log_loss", "ece"],
         **more,
     }

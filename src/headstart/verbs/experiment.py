@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from headstart.deploy.held_out import HeldOut
-from headstart.evaluation.gain import paired_gain
-from headstart.evaluation.metrics import classification_metrics, point_metrics
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.features.raw_pixels import raw_pixels
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
+from headstart.tasks.task import Task
 from headstart.training.after import PLAIN, After
 from headstart.training.transfer import Settings, Transferred, probabilities, transfer
 from headstart.verbs.calibrate import calibrate, held_out
@@ -43,7 +43,7 @@ class Clock:
 
 @dataclass
 class Outcome:
-    """What an experiment found. Probabilities are float32 (n_test, K).
+    """What an experiment found. Predictions are float32 (n_test, M), as the task decodes them; each model decodes with its own.
 
     ``held`` are predictions of held-out images by the same model; ``calibrated`` says how its temperature was found.
     """
@@ -51,6 +51,7 @@ class Outcome:
     moved: Transferred
     target: np.ndarray
     baselines: dict[str, np.ndarray]
+    tasks: dict[str, Task]
     history: list[dict[str, Any]]
     held: HeldOut | None = None
     calibrated: dict[str, Any] | None = None
@@ -85,6 +86,11 @@ def experiment(
     """
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
+    tasks: dict[str, Task] = {}
+    scoring = SCORING[target.dataset.task]
+
+    def judge(found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        return scoring.watch(found, labels, target.classes)
 
     def trained(
         name: str,
@@ -98,11 +104,12 @@ def experiment(
     ) -> Transferred:
         with clock(name):
             moved = transfer(
-                start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=point_metrics,
-                metric=metric, cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
+                start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=judge,
+                metric=scoring.watched(metric, target.classes), cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
                 layer=layer, progress=progress, name=name, after=after,
             )  # fmt: skip
         history.extend({"model": name} | row for row in moved.history)
+        tasks[name] = moved.task
         return moved
 
     where: dict[str, Any] = {"device": device, "cache_dir": cache_dir, "workers": workers, "progress": progress}
@@ -114,7 +121,8 @@ def experiment(
     moved = trained("transfer", source, strategy, pretrained=pretrained, first_head=head, layer=layer, after=after)
     calibrated = None
     with clock("evaluation"):
-        held = held_out(moved, source, target.classes, train_set, valid_set, **where)
+        knows = "calibration" in moved.task.obeys
+        held = held_out(moved, source, target.classes, train_set, valid_set, **where) if knows else None
         if calibration == "temperature":
             moved, held, calibrated = calibrate(moved, held)
     found = tested(moved, source)
@@ -126,26 +134,25 @@ def experiment(
     if "raw_pixels" in baselines:
         pixels = raw_pixels()
         others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)
-    return Outcome(moved, found, others, history, held, calibrated)
+    return Outcome(moved, found, others, tasks, history, held, calibrated)
 
 
 NO_TRANSFER = ("scratch", "raw_pixels")
 """Baselines that use no source: what transfer has to beat."""
 
 
-def score(outcome: Outcome, labels: np.ndarray, classes: tuple[str, ...], metric: str) -> dict[str, Any]:
+def score(outcome: Outcome, labels: np.ndarray, metric: str) -> dict[str, Any]:
     """Scores with intervals, gains over each baseline, and the gain over the strongest one that uses no source."""
-    result: dict[str, Any] = {
-        "target": classification_metrics(outcome.target, labels, classes),
-        "baselines": {},
-        "gains": {},
-    }
+    task = outcome.moved.task
+    scoring = SCORING[task.name]
+    result: dict[str, Any] = {"target": scoring.scores(outcome.target, labels, task), "baselines": {}, "gains": {}}
     for name, found in outcome.baselines.items():
-        result["baselines"][name] = classification_metrics(found, labels, classes)
-        result["gains"][name] = paired_gain(outcome.target, found, labels, metric=metric)
+        result["baselines"][name] = scoring.scores(found, labels, outcome.tasks[name])
+        result["gains"][name] = scoring.gain(outcome.target, found, labels, metric, (task, outcome.tasks[name]))
     rivals = [name for name in NO_TRANSFER if name in outcome.baselines]
     if rivals:
-        best = max(rivals, key=lambda name: result["baselines"][name][metric]["value"])
+        sign = 1 if scoring.metrics(task.classes)[metric].larger else -1
+        best = max(rivals, key=lambda name: sign * result["baselines"][name][metric]["value"])
         result["transfer_gain"] = {"versus": best, "metric": metric, **result["gains"][best]}
     else:
         result["transfer_gain"] = None

@@ -143,6 +143,7 @@ def fit(
 _KEPT = (
     "strategy", "layer", "image_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
     "label_smoothing", "dropout", "imbalance", "loss", "repeats", "batch_size", "metric", "baselines",
+    "task", "label_delimiter", "order", "embedding_loss", "embedding_size", "margin",
 )  # fmt: skip
 """What `continue_from` takes over from the earlier run's recipe."""
 

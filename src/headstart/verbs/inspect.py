@@ -15,6 +15,8 @@ def inspect(
     label_col: str | None = None,
     split_col: str | None = None,
     group: str | None = None,
+    task: str = "auto",
+    label_delimiter: str | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def inspect(
     Args:
         data: as for :func:`headstart.fit`.
         group: column or regular expression that names what must stay together; ``"auto"`` guesses.
+        task, label_delimiter: what the labels are of, as for :func:`headstart.fit`.
 
     Returns:
         What :func:`headstart.data.checks.inspect_dataset` finds: counts, imbalance, bad files, duplicates, leaks across
@@ -35,6 +38,9 @@ def inspect(
     from headstart.data.readers import read_dataset
     from headstart.data.scan import scan
 
-    dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+    dataset = read_dataset(
+        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
+        label_delimiter=label_delimiter,
+    )  # fmt: skip
     dataset, scanned = scan(dataset, cache_dir=cache_root(), workers=workers, progress=progress)
     return inspect_dataset(dataset, scanned)

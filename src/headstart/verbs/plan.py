@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RecipeError, sentence
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
 from headstart.progress import SILENT, Progress
 from headstart.ranking.choose import Choice
@@ -22,15 +23,14 @@ from headstart.sources.source import Source
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.tuning.tuning import refuse_unopened
-from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.optim import Optimisation
-from headstart.training.transfer import resolve, stage_table
+from headstart.training.transfer import resolve, stage_table, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare
-from headstart.verbs.settings import check_recipe, settings_of
+from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,10 @@ def plan(
         asked.data, path_col=asked.path_col, label_col=asked.label_col, split_col=asked.split_col, group=asked.group,
         test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
         unlabelled=asked.unlabelled, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
+        task=asked.task, label_delimiter=asked.label_delimiter, order=asked.order,
     )  # fmt: skip
+    SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
+    check_obeyed(asked, target.dataset.task)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
         asked, target, source, layers.chosen if layers else _layer(asked), until=began + budget if budget else None,
@@ -135,6 +138,8 @@ def find_source(
     ranking = layers = None
     name = recipe.source
     if name == "auto":
+        if target.learning.stand_in:
+            progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
             target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
         )
@@ -143,7 +148,7 @@ def find_source(
     source = load_source(name, arch=recipe.arch, image_size=recipe.image_size)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
-            parse_strategy(recipe.strategy), source.layers, Classification(target.classes),
+            parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
             pretrained=source.pretrained, has=facts(source, settings_of(recipe, target.unlabelled).feeding),
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import RunError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
+from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,9 +42,11 @@ def predict(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
     Returns:
-        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns; with ``abstain_below``
-        also ``abstained`` (and no ``predicted`` there), with ``coverage`` also ``set`` (names joined by ``|``, the most likely
-        first) and ``set_size``. A file that cannot be decoded has a row with the reason in ``error`` and nothing predicted.
+        One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns for classes, ranks and nested
+        classes (these with ``level_<i>``); ``predicted`` (names joined by a bar) and ``prob_<label>`` for several labels; ``predicted``
+        for a quantity; ``e0``, ``e1``, ... for an embedding. A file that cannot be
+        decoded has a row with the reason in ``error`` and nothing predicted. With ``abstain_below`` also ``abstained`` (and no
+        ``predicted`` there), with ``coverage`` also ``set`` (names joined by ``|``, the most likely first) and ``set_size``.
 
     Raises:
         RunError: ``run`` is no run folder, keeps no held-out scores, or too few for ``coverage``; a value out of range.
@@ -72,6 +75,7 @@ def predict(
     from headstart.verbs.write import predictions_table
 
     predictor = Predictor(run, device)
+    check_task(predictor.task, coverage, abstain_below, tta)
     if isinstance(inputs, Path):
         inputs = str(inputs)
     dataset = read_images(inputs if isinstance(inputs, (list, tuple)) else [inputs])
@@ -81,7 +85,7 @@ def predict(
         found = predictor.probabilities(good, batch_size=batch_size, tta=tta, progress=progress)
         from dataclasses import replace
 
-        frame = predictions_table(replace(good, classes=predictor.classes, root=""), found)
+        frame = predictions_table(replace(good, classes=predictor.classes, root=""), found, predictor.task)
         at = 3
         if abstain_below is not None:
             unsure = found.max(1) < abstain_below
@@ -127,3 +131,22 @@ def check_options(coverage: float | None, sets: str, abstain_below: float | None
                 fix="one of the two",
             )
         )
+
+
+def check_task(task: Task, coverage: float | None, abstain_below: float | None, tta: int) -> None:
+    """Refuse options that mean nothing for what a model predicts.
+
+    Raises:
+        RunError: sets or abstaining where there are no classes; views of an embedding, whose mean is no embedding.
+    """
+    asked = {"coverage": coverage is not None, "abstain-below": abstain_below is not None}
+    idle = [] if "calibration" in task.obeys else [name for name, there in asked.items() if there]
+    if tta > 1 and task.name == "embedding":
+        idle.append("tta")
+    if idle:
+        raise RunError(
+            sentence(
+                "the option means nothing for what this model predicts", where=f"a model of the task {task.name!r}",
+                got=", ".join(idle), fix="leave it out",
+            )
+        )  # fmt: skip

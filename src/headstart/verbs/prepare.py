@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,9 @@ def prepare(
     valid_fraction: float | None = None,
     labels_per_class: int | None = None,
     unlabelled: str | None = None,
+    task: str = "auto",
+    label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
     on_bad: str = "skip",
     seed: int = 0,
     workers: int | None = None,
@@ -71,12 +75,16 @@ def prepare(
             training images or more on average, else none at all (few labels teach more than they judge).
         labels_per_class: keep this many training images a class.
         unlabelled: see :func:`headstart.data.unlabelled.read_unlabelled`.
+        task, label_delimiter, order: see :func:`headstart.data.readers.read_dataset`.
         on_bad: ``"skip"`` counts and names files that cannot be decoded, ``"fail"`` stops.
 
     Raises:
         DataError: the data cannot be used, in one sentence.
     """
-    dataset = read_dataset(data, path_col=path_col, label_col=label_col, split_col=split_col, group=group)
+    dataset = read_dataset(
+        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
+        label_delimiter=label_delimiter, order=order,
+    )  # fmt: skip
     dataset, scanned = scan(dataset, cache_dir=cache_root(), on_bad=on_bad, workers=workers, progress=progress)
     chosen = make_splits(
         dataset,
@@ -87,7 +95,7 @@ def prepare(
     )
     if valid_fraction is None and "valid" not in set(dataset.splits):
         learn = int(np.isin(chosen.splits, ["train", "valid"]).sum())
-        if learn < MIN_TO_VALIDATE * len(dataset.classes):
+        if learn < MIN_TO_VALIDATE * dataset.members.shape[1] and dataset.task != "embedding":
             chosen = make_splits(dataset, test=test_fraction, valid=0.0, seed=seed, labels_per_class=labels_per_class)
     info = inspect_dataset(chosen, scanned)
     for note in [*chosen.notes, *info.get("warnings", [])]:

@@ -24,7 +24,7 @@ from headstart.sources.taps import taps_read
 from headstart.training.transfer import Transferred
 
 TOLERANCE = 5e-3
-"""Largest difference of a probability after reloading: bf16 features of another batch differ in the last bits."""
+"""Largest difference of a probability (of a quantity: in standard deviations of its labels) after reloading: bf16 features of another batch differ in the last bits."""
 
 
 def save(
@@ -33,24 +33,27 @@ def save(
     moved: Transferred,
     target: Any,
     why: str,
+    metric: str,
     scores: dict[str, Any],
     plan: Recipe,
     temperature: float | None = None,
 ) -> None:
     """Write ``model/``: weights, config with preprocessing, labels, model card."""
     weight, bias = moved.head
-    head = None
+    head, task = None, moved.task
     taps = taps_read(moved.reads)
-    if moved.reads is source:
+    # a head whose rows are no classes is kept beside the weights: in the library's own layout it would be taken for a classifier
+    if moved.reads is source and "class_labels" in task.gives:
         head = nn.Linear(weight.shape[1], weight.shape[0])
         head.load_state_dict({"weight": weight, "bias": bias})
+    cell = scores[metric]
     card = "\n".join(
         [
-            f"# {' / '.join(target.classes[:6])}{' ...' if len(target.classes) > 6 else ''}",
+            f"# {' / '.join(task.classes[:6])}{' ...' if len(task.classes) > 6 else ''}",
             "",
-            f"Image classification into {len(target.classes)} classes, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
+            f"{task.says}, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
             "",
-            f"- Test accuracy: {scores['accuracy']['value']:.3f} (95 % interval {scores['accuracy']['ci95'][0]:.3f} to {scores['accuracy']['ci95'][1]:.3f}, {len(target.split('test'))} images)",
+            f"- Test {metric.replace('_', ' ')}: {cell['value']:.3f} (95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(target.split('test'))} images)",
             f"- Verdict: {why}",
             f"- Training images: {len(target.split('train')) + len(target.split('valid'))}",
             f"- Licence of the source's weights: {source.licence}",
@@ -60,21 +63,28 @@ def save(
             + ", ".join(f"{tap.kept} of {tap.width} features of {tap.layer}" for tap in taps)
             + ("" if head else f"; it is in {TAPS}, and the weights are the bare backbone"),
             "",
-            "Classes: " + ", ".join(target.classes),
+            "Classes: " + ", ".join(task.classes),
             "",
         ]
     )
     with disk_errors(work / "model"):
         save_model(
-            work / "model", source, moved.backbone, head, target.classes, source.preprocessing, card,
-            extra={"precision": "fp32" if moved.moved else "auto", "flip": flips(plan.augment), "reads": [{"layer": t.layer, "features": t.kept} for t in taps]},
+            work / "model", source, moved.backbone, head, task.classes, source.preprocessing, card,
+            extra={"precision": "fp32" if moved.moved else "auto", "flip": flips(plan.augment), "reads": [{"layer": t.layer, "features": t.kept} for t in taps],
+                   "task": {"name": task.name, **task.state()}},
         )  # fmt: skip
         if head is None:
             save_taps(work / "model", moved.reads, moved.head)
 
 
-def verify(work: Path, test_set: ImageDataset, found: np.ndarray, limit: int = 16) -> dict[str, Any]:
+def verify(
+    work: Path, test_set: ImageDataset, found: np.ndarray, *, unit: float = 1.0, limit: int = 16
+) -> dict[str, Any]:
     """Load the saved model in a fresh process, predict a few test images, compare.
+
+    Args:
+        found: what was predicted here, (n_test, M).
+        unit: how large a difference of 1 is; the scale of the labels for a quantity.
 
     Returns:
         ``{"ok": True, "max_difference": float, "n": int}``.
@@ -108,7 +118,7 @@ def verify(work: Path, test_set: ImageDataset, found: np.ndarray, limit: int = 1
             )
         )
     again = np.array(json.loads(done.stdout.splitlines()[-1]), dtype=np.float32)
-    difference = float(np.abs(again - found[pick]).max())
+    difference = float(np.abs(again - found[pick]).max()) / unit
     if not difference <= TOLERANCE:
         raise WorkError(
             sentence(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from headstart.data.augment import augmentation
 from headstart.data.dataset import ImageDataset
-from headstart.errors import RecipeError, sentence
+from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import unlabelled_used
+from headstart.tasks.catalogue import TASKS
 from headstart.tasks.classification import effective_beta
 from headstart.tasks.losses import parse_loss
+from headstart.tasks.task import TaskOptions
 from headstart.training.finetune import Feeding
 from headstart.training.transfer import Settings
 
@@ -75,4 +77,40 @@ def settings_of(recipe: Recipe, unlabelled: ImageDataset | None = None) -> Setti
         imbalance=recipe.imbalance,
         loss=parse_loss(recipe.loss),
         precision=recipe.precision,
+        task=TaskOptions(
+            embedding_loss=recipe.embedding_loss, embedding_size=recipe.embedding_size, margin=recipe.margin
+        ),
     )
+
+
+OF_TASKS = {
+    "label_smoothing": "label_smoothing", "mixup": "mixing", "cutmix": "mixing", "embedding_loss": "embedding_loss",
+    "embedding_size": "embedding_size", "margin": "margin", "loss": "loss", "calibrate": "calibration", "wise": "wise",
+    "source_data": "forgetting",
+}  # fmt: skip
+"""Options that only some tasks obey, and the word for them in :attr:`headstart.tasks.task.Task.obeys`."""
+
+
+def check_obeyed(recipe: Recipe, name: str) -> None:
+    """Refuse options that would do nothing for a task.
+
+    Raises:
+        HandshakeError: the first of them.
+    """
+    obeys, fields = TASKS[name].obeys, Recipe.model_fields
+    idle = [k for k, word in OF_TASKS.items() if getattr(recipe, k) != fields[k].default and word not in obeys]
+    if (
+        recipe.imbalance not in ("auto", "none")
+        and ("sampler" if recipe.imbalance == "sampler" else "imbalance") not in obeys
+    ):
+        idle.append("imbalance")
+    for key, only in (("order", "ordinal"), ("label_delimiter", "multilabel")):
+        if getattr(recipe, key) is not None and name != only:
+            idle.append(key)
+    if idle:
+        raise HandshakeError(
+            sentence(
+                "this task has no use for these options, so they would do nothing", where=f"--task {name}",
+                got=", ".join(idle), fix="leave them out",
+            )
+        )  # fmt: skip

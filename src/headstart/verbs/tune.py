@@ -143,7 +143,8 @@ def read_target(plan: Recipe, progress: Progress) -> Any:
     return prepare(
         plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
         test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
-        on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, progress=progress,
+        on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, task=plan.task,
+        label_delimiter=plan.label_delimiter, order=plan.order, progress=progress,
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def _through(
     metrics = read_json(work / "metrics.json")
     tuning = read_json(work / "tuning.json")
     metrics["tuning"] = {
-        "optimised": tuning["optimised"], "reported": metrics["target"][final.metric], "metric": final.metric,
+        "optimised": tuning["optimised"], "reported": metrics["target"][tuning["metric"]], "metric": tuning["metric"],
         "params": tuning["params"], "trials": tuning["counts"], "sampler": question.sampler, "pruner": question.pruner,
         "importance": tuning["importance"], "seconds": round(searched, 3),
     }  # fmt: skip
@@ -259,6 +260,7 @@ def _search(
     question: Any, target: Any, work: Path, own: dict[str, Any], workers: int | None, progress: Progress
 ) -> Any:
     """Work on trials until they are done."""
+    from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.verbs.tune_trials import Deadline, hopeless
     from headstart.verbs.tune_trials import work as work_on
 
@@ -276,10 +278,11 @@ def _search(
         nonlocal count
         finished, best = len(now.finished()), now.best()
         if finished > count:
-            progress.advance(finished - count, **({f"valid_{metric}": best.value} if best else {}))
+            progress.advance(finished - count, **({f"valid_{metric}": abs(best.value)} if best else {}))
             count = finished
 
-    metric = make_recipe({**question.values, "data": "-"}).metric
+    scoring = SCORING[target.dataset.task]
+    metric = scoring.check_metric(make_recipe({**question.values, "data": "-"}).metric, target.classes)
     in_files = isinstance(question.values.get("data"), str)
     n = (
         int(in_files and question.folds > 0) if workers is None else workers

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_json
 from headstart.progress import Progress
 from headstart.recipe import Recipe, make_recipe
@@ -23,8 +24,12 @@ def report_search(
     book: Book, question: Any, target: Any, best: Any, work: Path, seconds: float, progress: Progress
 ) -> Recipe:
     """Write trials.csv and tuning.json; give the recipe of the best trial."""
-    # what a budget cut off before it began is no trial
-    rows = [row for row in outcome.rows(book) if row["state"] in ENDS]
+    scoring, classes = SCORING[target.dataset.task], target.classes
+    metric = scoring.check_metric(make_recipe({**question.values, "data": "-"}).metric, classes)
+    spec = scoring.metrics(classes)[metric]
+    sign = 1 if spec.larger else -1  # the search maximises; people read the score as it is
+    rows = [row | {"score": None if row["score"] is None else sign * row["score"]} for row in outcome.rows(book)]
+    rows = [row for row in rows if row["state"] in ENDS]  # what a budget cut off before it began is no trial
     names = book.space.names
     write_table(
         work / "trials.csv",
@@ -45,16 +50,16 @@ def report_search(
     write_json(
         work / "tuning.json",
         {
-            "metric": final.metric, "sampler": question.sampler, "pruner": question.pruner, "trials": question.trials,
+            "metric": metric, "larger": spec.larger, "percent": spec.percent, "sampler": question.sampler, "pruner": question.pruner, "trials": question.trials,
             "counts": counts, "lost": len(book.lost()), "best": best.number, "params": dict(best.params), "seconds": seconds,
-            "optimised": {"value": best.value, "on": where, "n": held}, "defaults": first["score"] if first else None,
+            "optimised": {"value": sign * best.value, "on": where, "n": held}, "defaults": first["score"] if first else None,
             "space": {name: str(d) for name, d in _domains(book)}, "importance": outcome.importance(book, seed),
-            "rows": rows, "lines": {str(k): v for k, v in outcome.lines(book).items()},
+            "rows": rows, "lines": {str(k): [(x, sign * y) for x, y in line] for k, line in outcome.lines(book).items()},
         },
     )  # fmt: skip
     progress.say(
-        f"best of {len(rows)} trials ({counts['pruned']} pruned): trial {best.number}, {final.metric.replace('_', ' ')} "
-        f"{best.value:.3f} on {where}; {outcome.said(best.params)}"
+        f"best of {len(rows)} trials ({counts['pruned']} pruned): trial {best.number}, {metric.replace('_', ' ')} "
+        f"{sign * best.value:.3f} on {where}; {outcome.said(best.params)}"
     )
     return final
 

@@ -16,10 +16,10 @@ from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.terms.catalogue import TERMS
-from headstart.tasks.classification import Classification, class_weights
+from headstart.tasks.classification import class_weights
 from headstart.training.finetune import facts
 from headstart.training.search.space import STRATEGY, Choice, Domain, Range, Space
-from headstart.training.transfer import resolve
+from headstart.training.transfer import resolve, task_of
 from headstart.verbs.settings import settings_of
 
 FIELDS = (*(name for name in STEPWISE if name != "patience"), "layer", "image_size", "imbalance", "source", STRATEGY)
@@ -70,13 +70,13 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
     texts = _strategies(recipe, source, declared)
     if declared is not None:
         _known(declared, texts)
-    classes, alone = train_set.classes, len(texts) == 1
+    alone = len(texts) == 1
     branches: dict[str, dict[str, Domain]] = {}
     for text in texts:
-        _agree(recipe, source, text, classes, alone=alone)
+        _agree(recipe, source, text, train_set, alone=alone)
         if declared is None:
             found = built_in(recipe, source, text, train_set)
-            branches[text] = {name: d for name, d in found.items() if _takes(recipe, source, text, name, d, classes)}
+            branches[text] = {name: d for name, d in found.items() if _takes(recipe, source, text, name, d, train_set)}
         else:
             branches[text] = {name: d for name, d in declared.items() if len(texts) == 1 or _acts(name, text)}
     for name in declared or ():
@@ -101,13 +101,13 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
     for text, branch in space.branches.items():
         for name, d in branch.items():
             for value in d.ends:
-                _agree(recipe, source, text, classes, {name: value}, alone=alone)
+                _agree(recipe, source, text, train_set, {name: value}, alone=alone)
     epochs = [_epochs(recipe, source, text, train_set, branch) for text, branch in branches.items()]
     solved = [not parse_strategy(text).procedure.by_steps for text in texts]
     return Searched(
         space, space.starts({text: _defaults(recipe, source, text, train_set) for text in texts}),
         min((least for least, s in zip(epochs, solved, strict=True) if not s), default=1),
-        all(solved) and recipe.metric == "accuracy",
+        all(solved) and train_set.task == "classification" and recipe.metric in ("auto", "accuracy"),
     )  # fmt: skip
 
 
@@ -216,11 +216,11 @@ def _acts(name: str, text: str) -> bool:
     return name != "layer" or strategy.procedure.reads == "one"
 
 
-def _takes(recipe: Recipe, source: Source, text: str, name: str, d: Domain, classes: tuple[str, ...]) -> bool:
+def _takes(recipe: Recipe, source: Source, text: str, name: str, d: Domain, train_set: ImageDataset) -> bool:
     """Whether a parameter of the built-in space can act in this strategy, for this task."""
     try:
         for value in d.ends:
-            _agree(recipe, source, text, classes, {name: value}, alone=False)
+            _agree(recipe, source, text, train_set, {name: value}, alone=False)
     except (HandshakeError, RecipeError):
         return False
     return True
@@ -230,7 +230,7 @@ def _agree(
     recipe: Recipe,
     source: Source,
     text: str,
-    classes: tuple[str, ...],
+    train_set: ImageDataset,
     params: Mapping[str, Any] | None = None,
     *,
     alone: bool,
@@ -252,7 +252,7 @@ def _agree(
         augmentation(params["augment"])
     stepwise = [name for name in params if name in STEPWISE] + (recipe.stepwise_set if alone else [])
     handshake(
-        parse_strategy(trial.strategy), source.layers, Classification(classes), pretrained=source.pretrained,
+        parse_strategy(trial.strategy), source.layers, task_of(train_set, settings_of(trial), by_steps=parse_strategy(trial.strategy).procedure.by_steps), pretrained=source.pretrained,
         has=facts(source, settings_of(trial).feeding), stepwise_options=stepwise,
         layer=str(params.get("layer", "last" if recipe.layer == "auto" else recipe.layer)),
     )  # fmt: skip
@@ -282,7 +282,7 @@ def _defaults(recipe: Recipe, source: Source, text: str, train_set: ImageDataset
 
 def _uneven(train_set: ImageDataset) -> bool:
     """Whether ``imbalance: auto`` would weigh the classes."""
-    return class_weights("auto", train_set.counts, train_set.classes) is not None
+    return train_set.task == "classification" and class_weights("auto", train_set.counts, train_set.classes) is not None
 
 
 def declared_space(given: Any) -> dict[str, Domain] | None:

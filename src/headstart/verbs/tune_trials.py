@@ -15,7 +15,7 @@ import torch
 from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache
 from headstart.errors import HeadstartError, QuestionError, WorkError, sentence
-from headstart.evaluation.metrics import point_metrics
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.features.layers import extract_layers
 from headstart.folder import cache_root
 from headstart.recipe import Recipe, make_recipe
@@ -130,6 +130,7 @@ class Bench:
         seed = int(self.base.get("seed") or 0)
         self.folds = cut(learning, question.folds, seed) if question.folds else None
         self.own_split = "valid" in set(map(str, learning.splits))
+        self.scoring = SCORING[learning.task]
         self.decoded = DecodedCache(DECODED_BYTES)
         self.sources: dict[tuple[Any, ...], Source] = {}
         self.heads: dict[tuple[Any, ...], Any] = {}
@@ -154,10 +155,19 @@ class Bench:
             return self.heads[key]
 
         return judge(
-            source, strategy, settings, self.learning, self.folds, score=point_metrics, metric=recipe.metric, device=device,
+            source, strategy, settings, self.learning, self.folds, score=self._score, metric=self.metric(recipe), device=device,
             seed=recipe.seed, cache_dir=cache_root(), layer="last" if recipe.layer == "auto" else recipe.layer, head=head,
             best_epoch=self.own_split, on_share=on_share,
         )  # fmt: skip
+
+    def metric(self, recipe: Recipe) -> str:
+        """The score that is maximised."""
+        return self.scoring.watched(
+            self.scoring.check_metric(recipe.metric, self.learning.classes), self.learning.classes
+        )
+
+    def _score(self, found: Any, labels: Any) -> dict[str, float]:
+        return self.scoring.watch(found, labels, self.learning.classes)
 
     def _source(self, recipe: Recipe, *, all_layers: bool) -> Source:
         key = (recipe.source, recipe.arch, recipe.image_size, all_layers)

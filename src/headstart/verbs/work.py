@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
 from headstart.evaluation.report import write_report
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.evaluation.verdict import verdict
 from headstart.folder import cache_root, read_json, write_json, write_text
 from headstart.progress import Progress
@@ -27,10 +28,9 @@ from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
-from headstart.tasks.classification import Classification
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
-from headstart.training.transfer import stage_table
+from headstart.training.transfer import stage_table, task_of
 from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
@@ -38,7 +38,7 @@ from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.save import save, verify
-from headstart.verbs.settings import check_recipe, settings_of
+from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
 
 
@@ -54,8 +54,12 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         target = prepare(
             plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
             test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
-            unlabelled=plan.unlabelled, on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, progress=progress,
+            unlabelled=plan.unlabelled, on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, task=plan.task,
+            label_delimiter=plan.label_delimiter, order=plan.order, progress=progress,
         )  # fmt: skip
+    scoring = SCORING[target.dataset.task]
+    metric = scoring.check_metric(plan.metric, target.classes)
+    check_obeyed(plan, target.dataset.task)
     _same_data(work, target)
     write_json(work / "data.json", target.info)
 
@@ -80,7 +84,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     handshake(
         strategy,
         source.layers,
-        Classification(target.classes),
+        (task := task_of(target.split("train"), settings, by_steps=strategy.procedure.by_steps)),
         pretrained=pretrained,
         has=facts(source, settings.feeding),
         stepwise_options=plan.stepwise_set,
@@ -89,7 +93,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     check_after(plan, by_steps=strategy.procedure.by_steps, pretrained=pretrained, n_valid=len(target.split("valid")))
     head = None
     if keep_head and strategy.procedure.by_steps:
-        if source.head is not None and source.classes == target.classes:
+        if source.head is not None and source.classes == target.classes and len(source.head[0]) == task.rows:
             head = source.head
         else:
             progress.say("the earlier run's head is for other classes or other layers, so the head starts anew")
@@ -98,7 +102,12 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     if plan.source_data is not None:
         with clock("data"):
             reference = prepare(
-                plan.source_data, seed=plan.seed, on_bad=plan.on_bad_sample, workers=plan.workers, progress=progress
+                plan.source_data,
+                task="classification",
+                seed=plan.seed,
+                on_bad=plan.on_bad_sample,
+                workers=plan.workers,
+                progress=progress,
             ).dataset
 
     test_set = target.split("test")
@@ -108,13 +117,13 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         if i:
             progress.say(f"seed {plan.seed + i} ({i + 1} of {plan.seeds})")
         outcome = experiment(
-            target, source, strategy, settings, plan.baselines, metric=plan.metric, device=device, seed=plan.seed + i,
+            target, source, strategy, settings, plan.baselines, metric=metric, device=device, seed=plan.seed + i,
             cache_dir=cache, pretrained=pretrained, folder=work / "checkpoints" / (f"seed-{plan.seed + i}" if i else ""), head=head,
             layer=layer, workers=plan.workers, after=after_of(plan), calibration=plan.calibrate, clock=clock, progress=progress,
         )  # fmt: skip
         outcomes.append(outcome)
         with clock("evaluation"):
-            scores.append(score(outcome, test_set.labels, target.classes, plan.metric))
+            scores.append(score(outcome, test_set.labels, metric))
     outcome, result = outcomes[0], scores[0]
     moved = outcome.moved
 
@@ -135,34 +144,29 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 workers=plan.workers,
                 progress=progress,
             )
-    judged = verdict(result["gains"], metric=plan.metric)
+    specs = scoring.metrics(target.classes)
+    judged = verdict(result["gains"], metric=metric, spec=specs[metric])
     table = stage_table(source, strategy, moved.stages, moved.options)
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
-        write_run_tables(work, test_set, outcome.target, outcome.baselines, outcome.history)
-        save(
-            work,
-            source,
-            moved,
-            target,
-            judged["why"],
-            result["target"],
-            plan,
-            (outcome.calibrated or {}).get("temperature"),
-        )
+        others = {name: (found, outcome.tasks[name]) for name, found in outcome.baselines.items()}
+        write_run_tables(work, test_set, (outcome.target, moved.task), others, outcome.history)
+        temperature = (outcome.calibrated or {}).get("temperature")
+        save(work, source, moved, target, judged["why"], metric, result["target"], plan, temperature)
         if outcome.held is not None:
             save_held_out(work / "model", outcome.held)
-        write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, outcome.target))
+        worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
+        write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         if "tensorboard" in plan.log:
             _tensorboard(work / "events", outcome.history)
     check = None
     if plan.verify:
         with clock("verify"):
-            check = verify(work, test_set, outcome.target)
+            check = verify(work, test_set, outcome.target, unit=moved.task.unit)
     write_json(
         work / "metrics.json",
         {
-            "task": "classification", "metric": plan.metric, **result, "source": old, **judged,
+            "task": moved.task.name, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
             "seeds": _over_seeds(scores, plan),
             "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
             | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
@@ -178,7 +182,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 "report": source.report.line(), "width": source.width, "parameters": source.parameters,
                 "size": source.preprocessing.size, "digest": source.digest, "description": source.description,
             },
-            "criterion": moved.criterion, "calibration": calibration(outcome.target, test_set.labels, outcome.calibrated),
+            "criterion": moved.criterion, **scoring.details(outcome.target, test_set.labels, moved.task),
+            **({"calibration": calibration(outcome.target, test_set.labels, outcome.calibrated)} if outcome.calibrated else {}),
             "reload_check": check, "seed": plan.seed, "data_digest": target.dataset.digest,
             "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}, "peak_memory_mb": round(peak_mb(), 1),
         },

@@ -10,20 +10,16 @@ import numpy as np
 import pandas as pd
 
 from headstart.data.dataset import ImageDataset, name_of
+from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_json, write_text
+from headstart.tasks.task import Task
 
 
-def predictions_table(dataset: ImageDataset, found: np.ndarray) -> pd.DataFrame:
-    """One row an image: path, label (where known), predicted, confidence, one probability column a class."""
+def predictions_table(dataset: ImageDataset, found: np.ndarray, task: Task) -> pd.DataFrame:
+    """One row an image: path, label (where known), predicted, and what stands behind it (one probability column a class)."""
     names = [name_of(reference, dataset.root, i) for i, reference in enumerate(dataset.images)]
-    table: dict[str, Any] = {"path": names}
-    if dataset.labels is not None:
-        table["label"] = [dataset.classes[i] for i in dataset.labels]
-    table["predicted"] = [dataset.classes[i] for i in found.argmax(1)]
-    table["confidence"] = found.max(1)
-    frame = pd.DataFrame(table)
-    columns = pd.DataFrame(found, columns=[f"prob_{name}" for name in dataset.classes])
-    return pd.concat([frame, columns], axis=1)
+    columns = SCORING[task.name].columns(found, dataset.labels, task, dataset.classes)
+    return pd.DataFrame({"path": names, **columns})
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
@@ -60,14 +56,14 @@ def environment() -> dict[str, Any]:
 def write_run_tables(
     work: Path,
     test_set: ImageDataset,
-    target: np.ndarray,
-    baselines: dict[str, np.ndarray],
+    target: tuple[np.ndarray, Task],
+    baselines: dict[str, tuple[np.ndarray, Task]],
     history: list[dict[str, Any]],
 ) -> None:
     """predictions.csv, baselines/NAME.csv, history.csv, env.json."""
-    write_table(work / "predictions.csv", predictions_table(test_set, target))
+    write_table(work / "predictions.csv", predictions_table(test_set, *target))
     for name, found in baselines.items():
-        write_table(work / "baselines" / f"{name}.csv", predictions_table(test_set, found))
+        write_table(work / "baselines" / f"{name}.csv", predictions_table(test_set, *found))
     if history:
         write_table(work / "history.csv", pd.DataFrame(history))
     write_json(work / "env.json", environment())

@@ -26,7 +26,7 @@ class Head2Toe(Procedure):
     grid: int = 1
 
     name = "head2toe"
-    needs = frozenset({"frozen_backbone"})
+    needs = frozenset({"frozen_backbone", "class_labels"})
     by_steps = False
     reads = "all"
     words = "head solved on selected features of every layer"

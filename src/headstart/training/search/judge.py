@@ -52,7 +52,7 @@ def cut(dataset: ImageDataset, folds: int, seed: int) -> list[tuple[np.ndarray, 
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     if splits is not None and (splits == "valid").any() and folds == 1:
         return [(np.flatnonzero(splits != "valid"), np.flatnonzero(splits == "valid"))]
-    fold = assign_folds(dataset.labels, folds=FOLDS, groups=dataset.groups, seed=seed)
+    fold = assign_folds(dataset.strata[0], folds=FOLDS, groups=dataset.groups, seed=seed)
     for k in range(min(folds, int(fold.max()) + 1)):
         pairs.append((np.flatnonzero(fold != k), np.flatnonzero(fold == k)))
     if not pairs:

@@ -1,0 +1,17 @@
+"""The tasks by name. A task is a file here, one in `training/heads/`, one in `evaluation/scoring/`, and a line in the table of each."""
+
+from __future__ import annotations
+
+from headstart.errors import RecipeError
+from headstart.tables import Table
+from headstart.tasks.classification import Classification
+from headstart.tasks.embedding import Embedding
+from headstart.tasks.hierarchical import Hierarchical
+from headstart.tasks.multilabel import Multilabel
+from headstart.tasks.ordinal import Ordinal
+from headstart.tasks.regression import Regression
+from headstart.tasks.task import Task
+
+TASKS: Table[type[Task]] = Table(
+    "task", {task.name: task for task in (Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical)}, RecipeError
+)  # fmt: skip
