@@ -153,7 +153,7 @@ def _task_charts(m: dict[str, Any], table: pd.DataFrame, data: dict[str, Any], w
         }
     if task == "multilabel":
         return {}
-    charts = {"confusion": _confusion(table, data["classes"]), "per_class": _per_class(table, words)}
+    charts: dict[str, Any] = {"confusion": _confusion(table, data["classes"]), "per_class": _per_class(table, words)}
     if "calibration" in m:
         found, before = m["calibration"], m["calibration"].get("before")
         charts["reliability"] = _reliability(found["bins"], words)
