@@ -6,7 +6,7 @@ import torch
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.views import view, view_names
-from headstart.deploy.predictor import Predictor, head_probabilities
+from headstart.deploy.predictor import Predictor, head_outputs
 from headstart.errors import RunError
 
 
@@ -30,7 +30,7 @@ def test_it_is_the_mean_over_the_views(predictor, flip):
     backbone = predictor.source.backbone.eval()
     with torch.no_grad():
         each = [
-            head_probabilities(backbone(view(images, n)).numpy(), predictor.source.head)
+            head_outputs(backbone(view(images, n)).numpy(), predictor.source.head, predictor.task)
             for n in view_names(4, flip=flip)
         ]
     assert found == pytest.approx(np.mean(each, 0), abs=1e-5)

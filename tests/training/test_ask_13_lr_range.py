@@ -114,6 +114,18 @@ class Squares(Task):
     """Half the mean square of outputs minus targets."""
 
     name = "squares"
+    classes = ("a quantity",)
+
+    @classmethod
+    def learn(cls, train_set, options):
+        return cls()
+
+    @classmethod
+    def restore(cls, classes, state):
+        return cls()
+
+    def some_targets(self, n):
+        return torch.zeros(n)
 
     def head(self, width):
         return nn.Linear(width, 1, bias=False)

@@ -134,12 +134,12 @@ def test_probe_trials_share_one_pass_and_a_small_space_is_visited_whole(
 
 def test_trials_share_decoded_images_and_the_solved_head(noisy_folder, tiny_source, tmp_path, monkeypatch):
     import headstart.data.loader as loader
-    import headstart.training.transfer as transferring
+    from headstart.training.heads import classes
 
     decoded, solved = [], []
-    read, fit = loader.read_image, transferring.fit_probe
+    read, fit = loader.read_image, classes.fit_probe
     monkeypatch.setattr(loader, "read_image", lambda reference: decoded.append(reference) or read(reference))
-    monkeypatch.setattr(transferring, "fit_probe", lambda *a, **k: solved.append(1) or fit(*a, **k))
+    monkeypatch.setattr(classes, "fit_probe", lambda *a, **k: solved.append(1) or fit(*a, **k))
     from headstart.verbs import tune_trials
 
     counts = []

@@ -183,11 +183,6 @@ def transfer(
         values.setdefault("head_lr_scale", 1.0)  # it knows as much as the backbone
         if head is None:
             head = _solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
-            head = (
-                head[0],
-                head[1] - task.adjustment.to(head[1]),
-                *head[2:],
-            )  # the solved head has learned the classes' shares
     shown = len(train_set) * settings.feeding.repeats
     options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
     fits: list[Fitted] = []
@@ -325,7 +320,8 @@ def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = Tru
         QuestionError: options that these labels cannot have.
     """
     imbalance = "weights" if settings.imbalance == "sampler" and not by_steps else settings.imbalance
-    options = replace(settings.task, label_smoothing=settings.label_smoothing, imbalance=imbalance)
+    loss = settings.loss if by_steps else CROSS_ENTROPY
+    options = replace(settings.task, label_smoothing=settings.label_smoothing, imbalance=imbalance, loss=loss)
     return TASKS[train_set.task].learn(train_set, options)
 
 
@@ -343,7 +339,8 @@ def _solved_head(
     X = extract(source, train_set, cache_dir=cache_dir, device=str(device)).X
     solved = SOLVERS[task.name](X, train_set.labels, task, groups=train_set.groups, seed=seed)
     weight, bias = torch.as_tensor(solved.weight), torch.as_tensor(solved.bias)
-    return weight, bias, *task.beside(torch.as_tensor(X) @ weight.T + bias, torch.as_tensor(train_set.labels))
+    more = task.beside(torch.as_tensor(X) @ weight.T + bias, torch.as_tensor(train_set.labels))
+    return weight, bias - task.adjustment.to(bias), *more  # what the loss adds, the solved head has learned already
 
 
 def probabilities(
