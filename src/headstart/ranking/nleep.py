@@ -9,7 +9,7 @@ import numpy as np
 from headstart.errors import DataError, sentence
 from headstart.functional.covariance import spectrum
 from headstart.ranking.checks import check_finite, check_labels, check_rows
-from headstart.ranking.leep import leep, leep_influence
+from headstart.ranking.leep import leep
 
 
 def nleep(X: np.ndarray, y: np.ndarray, *, energy: float = 0.8, components: int | None = None, seed: int = 0) -> float:
@@ -30,11 +30,6 @@ def nleep(X: np.ndarray, y: np.ndarray, *, energy: float = 0.8, components: int 
         DataError: other lengths, one class, features that are not finite or do not vary.
     """
     return leep(posteriors(X, y, energy=energy, components=components, seed=seed), y)
-
-
-def nleep_influence(X: np.ndarray, y: np.ndarray, *, seed: int = 0) -> tuple[float, np.ndarray]:
-    """:func:`nleep`, and what an example of more weight changes it by, (n,), mean zero; the mixture is held fixed."""
-    return leep_influence(posteriors(X, y, energy=0.8, components=None, seed=seed), y)
 
 
 def posteriors(X: np.ndarray, y: np.ndarray, *, energy: float, components: int | None, seed: int) -> np.ndarray:
