@@ -62,8 +62,8 @@ def inspect_dataset(dataset: ImageDataset, scanned: ScanResult) -> dict[str, Any
         for split in split_names
     }
     positive = [n for n in counts.values() if n]
-    of_images = dataset.task not in ("multilabel", "regression")  # labels are not meant to be equally frequent
-    imbalance = max(positive) / min(positive) if positive and of_images else 1.0
+    # labels, ranks and fifths are not meant to be equally frequent
+    imbalance = max(positive) / min(positive) if positive and dataset.task == "classification" else 1.0
     copies = _copies(dataset)
     whole = len(scanned.phash) == len(dataset)
     looks = near_pairs(scanned.phash) if whole else []

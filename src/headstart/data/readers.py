@@ -255,7 +255,7 @@ def _guess(dataset: ImageDataset) -> list[str] | None:
 def _hinted(dataset: ImageDataset) -> ImageDataset:
     """A note where the file names look like groups that a split should not tear apart."""
     groups = _guess(dataset)
-    if groups is None or len(groups) < 2 * len(set(groups)):
+    if groups is None or len(groups) < 2 * len(set(groups)) or dataset.task == "embedding":  # kept whole by identity
         return dataset
     note = (
         f"The file names look like {len(set(groups))} groups (such as {groups[0]!r}); pictures of one patient, lot or video in two splits "
