@@ -92,3 +92,19 @@ def test_round_trip_through_yaml(tmp_path):
 
 def test_every_field_says_what_it_does():
     assert all(field.description for field in Recipe.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("calibrate", "temprature", "allowed: 'none' or 'temperature'. Try: temperature"),
+        ("wise", "atuo", "allowed: a number or 'none' or 'auto'. Try: auto"),
+        ("optimizer", "adam", "Try: adamw"),
+        ("imbalance", "wieghts", "Try: weights"),
+    ],
+)
+def test_a_misspelt_word_offers_the_nearest(key, value, words):
+    with pytest.raises(RecipeError) as caught:
+        make_recipe({"data": "d", key: value})
+    assert str(caught.value).startswith(f"bad value of {key} in the recipe: got {value!r}; ")
+    assert words in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,9 @@ STEPWISE = (
 
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
+
+WORD = re.compile(r"'(\w+)'")
+"""A word in pydantic's "input should be 'none' or 'temperature'"."""
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
@@ -242,6 +246,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
                 where="the recipe",
                 got=imbalance,
                 allowed=["auto", "none", "weights", "effective(beta)", "sampler", "{class: weight}"],
+                fix=next(iter(near(str(imbalance), [*simple, "effective"], 1)), None),
             )
         )
     if not problems:
@@ -250,18 +255,25 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         except ValidationError as error:
             rules: dict[str, list[str]] = {}  # a value that may be a number or a word breaks a rule of each
             came: dict[str, Any] = {}
+            words: dict[str, list[str]] = {}  # those that the value may be
             for e in error.errors():
                 name = str(e["loc"][0])
                 if e["type"] == "missing":
                     problems.append(sentence(f"the recipe lacks {name!r}", fix="headstart fit DATA"))
                 else:
                     rule = e["msg"][0].lower() + e["msg"][1:]
+                    if e["type"] == "float_parsing":
+                        rule = "a number"
                     rules.setdefault(name, []).append(rule.removeprefix("input should be "))
+                    words.setdefault(name, []).extend(WORD.findall(rule) if e["type"] == "literal_error" else [])
                     came[name] = e["input"]
             problems += [
-                sentence(f"bad value of {name}", where="the recipe", got=came[name], allowed=" or ".join(found))
+                sentence(
+                    f"bad value of {name}", where="the recipe", got=came[name], allowed=" or ".join(found),
+                    fix=next(iter(near(str(came[name]), words.get(name, []), 1)), None),
+                )
                 for name, found in rules.items()
-            ]
+            ]  # fmt: skip
     raise RecipeError(" · ".join(problems))
 
 

@@ -102,3 +102,20 @@ def test_head2toe_refuses_arguments_out_of_range():
     for grid in ("0", "1.5"):
         with pytest.raises(RecipeError, match="'grid'.*a whole number from 1 on"):
             parse_strategy(f"head2toe(grid={grid})")
+
+
+@pytest.mark.parametrize("term", ["l2sp", "ewc"])
+@pytest.mark.parametrize("tuning", ["lora", "ia3"])
+def test_a_distance_of_weights_is_refused_beside_adapters_and_distances_of_features_are_not(tuning, term):
+    pytest.importorskip("peft")
+    with pytest.raises(
+        HandshakeError,
+        match=f"'{term}' compares weights with those of the source, but the tuning moves adapters.*distill",
+    ):
+        shake(parse_strategy(f"{tuning}+{term}"), has=EVERYTHING)
+    shake(parse_strategy(f"{tuning}+distill+delta+lwf"), has=EVERYTHING)
+
+
+def test_a_head_that_is_solved_first_is_in_the_description():
+    assert parse_strategy("probe>finetune").describe() == "head solved first, then whole backbone trained"
+    assert parse_strategy("finetune").describe() == "whole backbone trained"

@@ -251,3 +251,23 @@ def test_the_documents_name_every_term_with_its_defaults():
     for name, said in documented.items():
         assert parse_strategy(said) == parse_strategy(name)
         assert all(f"{argument}=" in said for argument in TERMS[name].arguments), said
+
+
+@pytest.mark.parametrize(
+    ("text", "batch", "words"),
+    [
+        ("bss(k=8)", 32, "no more than k, so it cannot act: got 'k=8'; allowed: k below 8"),
+        ("bss", 1, "cannot act"),
+        ("contrastive", 1, "a batch holds one, so it cannot act"),
+        ("smallloss(rate=0.1)", 9, "of so few that is none.*from 0.11 on"),
+    ],
+)
+def test_a_batch_in_which_a_term_could_not_act_is_refused(text, batch, words):
+    start = starting()
+    start.batch = batch
+    (term,) = parse_strategy(text).terms
+    with pytest.raises(HandshakeError, match=words):
+        term.bind(start)
+    start.batch = max(10, batch)
+    (term,) = parse_strategy(text.replace("k=8", "k=7")).terms
+    assert term.bind(start) is not None

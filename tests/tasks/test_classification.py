@@ -93,7 +93,8 @@ def test_losses_are_read():
     ("text", "words"),
     [
         ("focall", "unknown loss: got 'focall'.*Try: focal"),
-        ("focal(alpha=1)", "cannot read the loss: got 'focal\\(alpha=1\\)'; allowed: .*focal\\(gamma=2\\)"),
+        ("focal(gama=1)", "unknown argument of the loss 'focal': got 'gama'; allowed: gamma. Try: focal\\(gamma=2\\)"),
+        ("focal(1e400)", "cannot read the loss: got 'focal\\(1e400\\)'; allowed: .*focal\\(gamma=2\\)"),
         ("focal(1, 2)", "cannot read the loss"),
         ("focal(gamma='x')", "cannot read the loss"),
         ("cross_entropy(2)", "cannot read the loss"),

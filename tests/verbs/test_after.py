@@ -58,6 +58,7 @@ def test_the_ends_of_the_line_are_bit_for_bit_the_source_and_the_tuned_model(fit
 def test_the_best_place_is_chosen_on_validation_images(fit):
     run = fit(wise="auto", valid_fraction=0.25)
     found = run.metrics["strategy"]["wise"]
+    assert f"; weights at {found['alpha']:g} between the source (0) and the tuned ones (1)" in run.metrics["criterion"]
     assert [row["alpha"] for row in found["curve"]] == [i / 10 for i in range(11)]
     best = max(found["curve"], key=lambda row: (row["accuracy"], -row["loss"], row["alpha"]))
     assert found["alpha"] == best["alpha"]
@@ -124,6 +125,9 @@ def test_a_soup_of_averages_that_was_interrupted_ends_as_if_it_had_not(fit, tmp_
             "this one is random.*soup.*ema",
         ),
         ({"wise": 1.5}, RecipeError, "bad value of wise"),
+        ({"batch_size": 1}, HandshakeError, "one image has no statistics for batch norms that train.*bn=frozen"),
+        ({"batch_size": 1, "mixup": 0.2}, RecipeError, "a batch holds one"),
+        ({"strategy": "smallloss", "epochs": 1}, HandshakeError, "'smallloss' warms up.*warmup=0"),
         (
             {"soup": 2, "valid_fraction": 0},
             RecipeError,

@@ -8,6 +8,7 @@ part     := name | name(arguments)  numbers, words, true and false; in order or 
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -171,7 +172,10 @@ def _value(node: ast.expr, default: Argument, what: str) -> Argument:
     elif isinstance(default, str):
         good, allowed = isinstance(found, str), "a word"
     else:
-        good, allowed = isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0, ">= 0"
+        number = isinstance(found, (int, float)) and not isinstance(found, bool)
+        if number and not 0 <= found < math.inf:
+            raise RecipeError(sentence(f"{what} is out of range", got=ast.unparse(node), allowed=">= 0, finite"))
+        good, allowed = number, ">= 0"
     if not good:
         kind = "true or false" if isinstance(default, bool) else "a word" if isinstance(default, str) else "a number"
         raise RecipeError(sentence(f"{what} must be {kind}", got=ast.unparse(node), allowed=allowed))

@@ -29,6 +29,7 @@ WORDS = {
 FIXES = {
     "batch_norms": "leave out bn=",
     "class_labels": "--strategy probe or finetune",
+    "plain_weights": "--strategy finetune, or a term on features or outputs instead: distill, delta, lwf",
     "hard_labels": "leave out --mixup and --cutmix",
     "unlabelled_target": "--unlabelled FOLDER",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",

@@ -35,7 +35,8 @@ class Strategy:
 
     def describe(self) -> str:
         """One line for people."""
-        parts = [self.tuning.describe(), *(term.describe() for term in self.terms)]
+        first = "head solved first, then " if self.solved_head else ""
+        parts = [first + self.tuning.describe(), *(term.describe() for term in self.terms)]
         if self.procedure.words:
             parts.append(self.procedure.words)
         return " + ".join(parts)

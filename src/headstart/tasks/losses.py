@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import dataclass
 
 import torch
@@ -90,7 +91,12 @@ def called(text: str, what: str, known: dict[str, tuple[str, float] | None]) -> 
         if given or isinstance(node, ast.Call):
             raise wrong
         return name, None
-    if len(given) > 1 or any(keyword.arg != argument[0] for keyword in call.keywords):
+    for keyword in call.keywords:
+        if keyword.arg != argument[0]:
+            raise RecipeError(
+                sentence(f"unknown argument of the {what} {name!r}", got=keyword.arg, allowed=argument[0], fix=f"{name}({argument[0]}={argument[1]:g})")
+            )  # fmt: skip
+    if len(given) > 1:
         raise wrong
     if not given:
         return name, argument[1]
@@ -98,6 +104,6 @@ def called(text: str, what: str, known: dict[str, tuple[str, float] | None]) -> 
         value = ast.literal_eval(given[0])
     except ValueError:
         raise wrong from None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise wrong
     return name, float(value)

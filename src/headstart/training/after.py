@@ -93,6 +93,9 @@ def finish(
         )
     if after.wise is not None:
         found["wise"] = walk_line(fitted.model, start, end, after.wise, **judged)
+        fitted.criterion += "; weights at {alpha:g} between the source (0) and the tuned ones (1): {why}".format(
+            **found["wise"]
+        )
     return fitted, found, (start, end) if after.ends else None
 
 

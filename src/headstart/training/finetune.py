@@ -24,11 +24,13 @@ from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
 from headstart.strategies.handshake import FIXES, handshake
 from headstart.strategies.strategy import Strategy
+from headstart.strategies.terms.checks import refuse_waiting
 from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
 from headstart.tasks.classification import sampler_weights
 from headstart.tasks.task import Model, Task
+from headstart.training.averaging import adapting
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
@@ -116,6 +118,7 @@ def finetune(
         head_start=head_start,
     )  # fmt: skip
     refuse_unopened(course.objective.stages, options.epochs)
+    refuse_waiting(strategy.terms, options.epochs)
     if said := strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size):
         progress.say(f"{name}: {said}")
     options, micro_batch, found = settle(
@@ -268,6 +271,10 @@ def set_up(
     head = task.head(source.width)
     if head_start is not None:
         head.load_state_dict({**head.state_dict(), **task.head_state(head_start)})
+    assert train_set.labels is not None
+    repeats = feeding.repeats
+    n = len(train_set) * repeats
+    size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
     cache = DecodedCache(DECODED_BYTES) if feeding.decoded is None else feeding.decoded
     start = Start(
         Model(backbone, head, feeding.dropout), source.layers, task,
@@ -275,15 +282,18 @@ def set_up(
             train_set, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
         ),
         device, seed, source.head if pretrained else None, source.classes, len(train_set),
-        size=source.preprocessing.size,
+        size=source.preprocessing.size, batch=size,
     )  # fmt: skip
     start.model.to(device)
     objective = bind(strategy, stages, start)
+    if size == 1 and any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in adapting(start.model, stages)
+    ):
+        raise HandshakeError(
+            sentence("a batch of one image has no statistics for batch norms that train", got="1 image a batch",
+                     fix="--batch-size 2 or more, or a tuning with bn=frozen")
+        )  # fmt: skip
 
-    assert train_set.labels is not None
-    repeats = feeding.repeats
-    n = len(train_set) * repeats
-    size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None

@@ -42,6 +42,11 @@ def settings_of(recipe: Recipe, unlabelled: ImageDataset | None = None) -> Setti
             sentence("a batch cannot hold one image so often", where="repeats", got=recipe.repeats,
                      allowed=f"1 to the batch size, {size}")
         )  # fmt: skip
+    if size == 1 and (recipe.mixup or recipe.cutmix):
+        raise RecipeError(
+            sentence("mixup and CutMix mix the images of a batch, and a batch holds one", where="batch_size", got=size,
+                     fix="--batch-size 2 or more")
+        )  # fmt: skip
     if recipe.repeats > 1 and augmentation(recipe.augment) is None:
         raise RecipeError(
             sentence("repeats shows each image in several augmented forms, but nothing is augmented", where="repeats",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.bss import smallest_singular_values
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -25,6 +27,7 @@ class BSS(Term):
 
     Raises:
         RecipeError: ``k`` out of range.
+        HandshakeError: from :meth:`bind`, where a batch has no more than ``k`` singular values.
     """
 
     weight: float = 0.001
@@ -38,6 +41,17 @@ class BSS(Term):
         check_argument(self.name, "k", self.k, good, "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
+        head = start.model.head
+        assert isinstance(head, nn.Linear)
+        values = min(start.batch, head.in_features)
+        if self.k >= values:
+            raise HandshakeError(
+                sentence(
+                    "term 'bss' shrinks the k smallest singular values of a batch's features, and there are no more than k, "
+                    "so it cannot act", got=f"k={self.k:g}", allowed=f"k below {values}, the smaller of batch and width",
+                    fix="--strategy 'finetune+bss(k=1)', or a larger --batch-size",
+                )
+            )  # fmt: skip
         return _Spectrum(self)
 
     def describe(self) -> str:

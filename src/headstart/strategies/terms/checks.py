@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from headstart.errors import RecipeError, sentence
+from collections.abc import Iterable
+
+from headstart.errors import HandshakeError, RecipeError, sentence
+from headstart.strategies.terms.term import Term
 
 
 def check_argument(term: str, key: str, value: object, good: bool, allowed: str) -> None:
@@ -15,3 +18,19 @@ def check_argument(term: str, key: str, value: object, good: bool, allowed: str)
         raise RecipeError(
             sentence(f"argument {key!r} of {term!r} is out of range", where="strategy", got=value, allowed=allowed)
         )
+
+
+def refuse_waiting(terms: Iterable[Term], epochs: int) -> None:
+    """Refuse a term whose warm-up begins at nothing and lasts as long as the training.
+
+    Raises:
+        HandshakeError: one epoch, and a term with a warm-up.
+    """
+    for term in terms:
+        if epochs == 1 and getattr(term, "warmup", 0) > 0:
+            raise HandshakeError(
+                sentence(
+                    f"term {term.name!r} warms up from nothing through the first epoch, and there is no other, so it cannot act",
+                    got="1 epoch", fix=f"--epochs 2 or more, or {term.name}(warmup=0)",
+                )
+            )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.contrastive import supervised_contrastive
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -38,6 +39,13 @@ class Contrastive(Term):
         check_argument(self.name, "temperature", self.temperature, self.temperature > 0, "> 0")
 
     def bind(self, start: Start) -> Penalty:
+        if start.batch < 2:
+            raise HandshakeError(
+                sentence(
+                    "term 'contrastive' compares the images of a batch, and a batch holds one, so it cannot act",
+                    fix="a larger --batch-size, or bituning, which compares with earlier batches",
+                )
+            )
         return _Pairs(self)
 
     def describe(self) -> str:

@@ -46,7 +46,7 @@ class EWC(Term):
     normalize: bool = True
 
     name = "ewc"
-    needs = frozenset({"trainable_backbone", "pretrained_backbone", "source_head"})
+    needs = frozenset({"trainable_backbone", "pretrained_backbone", "source_head", "plain_weights"})
 
     def __post_init__(self) -> None:
         good = self.images >= 1 and self.images == int(self.images)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from headstart.errors import HandshakeError, sentence
 from headstart.functional.small_loss import forget_share, smallest
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -37,6 +38,14 @@ class SmallLoss(Term):
         check_argument(self.name, "warmup", self.warmup, 0 <= self.warmup <= 1, "0 to 1, a share of the epochs")
 
     def bind(self, start: Start) -> Penalty:
+        if int(self.rate * start.batch + 1e-9) < 1:
+            raise HandshakeError(
+                sentence(
+                    "term 'smallloss' leaves the rate of images with the largest losses out of each batch, and of so few that "
+                    "is none, so it cannot act", got=f"rate={self.rate:g}, {start.batch} images a batch",
+                    fix=f"a rate from {1 / start.batch:.2g} on, or a larger --batch-size" if start.batch > 1 else "--batch-size 32",
+                )
+            )  # fmt: skip
         return _SmallLoss(self, start)
 
     def describe(self) -> str:

@@ -33,6 +33,7 @@ class Start:
         total: training images.
         stages: what moves of each layer, and when.
         size: side of the images, in pixels.
+        batch: images of a training step.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class Start:
     total: int = 0
     stages: Sequence[Stage] = ()
     size: int = 224
+    batch: int = 32
     _frozen: nn.Module | None = field(default=None, init=False, repr=False)
 
     @property
