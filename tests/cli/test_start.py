@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,13 @@ def test_an_error_clears_the_line_of_progress(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert command(["report", "nowhere"]) == 2
     assert screen.text.startswith("\r\033[K\033[1;31merror:\033[0m there is no finished run")
+
+
+def test_the_help_of_strategy_names_every_tuning_and_term():
+    import inspect
+
+    from headstart.cli.fit import fit
+    from headstart.strategies.grammar import names
+
+    said = inspect.signature(fit).parameters["strategy"].default.help
+    assert set(names()) <= set(re.findall(r"\w+", said))

@@ -54,7 +54,9 @@ def fit(
     strategy: str = typer.Option(
         None,
         "--strategy",
-        help="A tuning, + terms: probe, last(2), lpft, finetune, gradual, lora, finetune+l2sp(0.1) ... (docs/strategies.md) [auto: compared on folds].",
+        help="A tuning, then + terms, such as finetune+l2sp(0.1)+bss; a > b is one after the other. Tunings: probe, head2toe, head, "
+        "last(2), finetune, lpft, gradual, lora, dora, ia3, bitfit, norms. Terms: l2sp, ewc, delta, bss, cotuning, bituning, "
+        "stochnorm, lwf, distill, contrastive, elr, smallloss, fixmatch, pseudo [auto: compared on folds].",
         show_default=False,
     ),
     out: Path = typer.Option(None, "--out", "-o", help="Run folder to make [runs/NAME].", show_default=False),
