@@ -41,7 +41,10 @@ TARGETS = {
 SOURCE, SIZE, BATCH, STEPS, TEST = "bundled/objects", 64, 16, 48, 200
 NEEDS_MORE = {"fixmatch", "pseudo"}
 """Forms that learn from unlabelled images too: not comparable in this table."""
-EXTRA = ["finetune(layer_decay=0.5)", "finetune(bn=frozen)", "last(2)", "probe>last(2)", "probe>finetune+l2sp"]
+EXTRA = [
+    "finetune(layer_decay=0.5)", "finetune(bn=frozen)", "last(2)", "probe>last(2)", "probe>finetune+l2sp", "probe>finetune(bn=adapt)",
+    "probe>finetune(bn=adapt)+l2sp",
+]  # fmt: skip
 """Compositions beside the single names."""
 CPU = torch.device("cpu")
 
