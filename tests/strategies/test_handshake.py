@@ -117,5 +117,5 @@ def test_a_distance_of_weights_is_refused_beside_adapters_and_distances_of_featu
 
 
 def test_a_head_that_is_solved_first_is_in_the_description():
-    assert parse_strategy("probe>finetune").describe() == "head solved first, then whole backbone trained"
+    assert parse_strategy("probe>finetune").describe() == "head solved first, whole backbone trained"
     assert parse_strategy("finetune").describe() == "whole backbone trained"
