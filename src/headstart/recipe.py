@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -259,10 +260,22 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
                     rules.setdefault(name, []).append(rule.removeprefix("input should be "))
                     came[name] = e["input"]
             problems += [
-                sentence(f"bad value of {name}", where="the recipe", got=came[name], allowed=" or ".join(found))
+                sentence(
+                    f"bad value of {name}",
+                    where="the recipe",
+                    got=came[name],
+                    allowed=" or ".join(found),
+                    fix=_nearest(name, came[name], " ".join(found)),
+                )
                 for name, found in rules.items()
             ]
     raise RecipeError(" · ".join(problems))
+
+
+def _nearest(name: str, got: Any, allowed: str) -> str | None:
+    """The flag with the allowed word that a misspelt one is nearest to."""
+    close = near(got, re.findall(r"'(\w+)'", allowed), 1) if isinstance(got, str) else []
+    return f"--{name.replace('_', '-')} {close[0]}" if close else None
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

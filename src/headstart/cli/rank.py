@@ -9,10 +9,12 @@ from headstart.cli.common import (
     Group,
     Json,
     LabelCol,
+    LabelDelimiter,
     PathCol,
     Quiet,
     Seed,
     SplitCol,
+    Task,
     console,
     emit,
     progress,
@@ -59,6 +61,8 @@ def rank(
     label_col: str = LabelCol,
     split_col: str = SplitCol,
     group: str = Group,
+    task: str = Task,
+    label_delimiter: str = LabelDelimiter,
     device: str = Device,
     seed: int = Seed,
     json: bool = Json,
@@ -69,7 +73,7 @@ def rank(
     found: Any = work(
         data, sources=source, layers=layers, scores=score, by=by, max_images=max_images,
         labels_per_class=labels_per_class, path_col=path_col, label_col=label_col,
-        split_col=split_col, group=group, device=device, seed=seed, progress=progress(quiet or json),
+        split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, device=device, seed=seed, progress=progress(quiet or json),
     )  # fmt: skip
     if json:
         emit(found.to_dict())

@@ -76,7 +76,7 @@ def tune(
     from headstart.training.search.book import PRUNERS, SAMPLERS, need_optuna, one_of
 
     need_optuna()
-    given = {k: v for k, v in options.items() if v is not None}
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v is not None}
     own = {
         "space": space, "trials": trials, "sampler": sampler, "pruner": pruner, "folds": folds, "storage": storage
     }  # fmt: skip

@@ -92,7 +92,16 @@ class Question:
         """The same for every machine that may work on the study."""
         recipe = make_recipe({**self.values, "data": "-"}).model_dump()
         said = {key: value for key, value in recipe.items() if key not in OWN}
-        what = (said, self.space, self.sampler, self.pruner, self.folds, self.rungs, self.digest, self.source_digest)
+        what: tuple[Any, ...] = (
+            said,
+            self.space,
+            self.sampler,
+            self.pruner,
+            self.folds,
+            self.rungs,
+            self.digest,
+            self.source_digest,
+        )
         what += (
             () if self.unlabelled_digest is None else (self.unlabelled_digest,)
         )  # as they were called before there were any
