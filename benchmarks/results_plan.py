@@ -25,7 +25,7 @@ from headstart.folder import cache_root
 from headstart.progress import SILENT
 from headstart.recipe import make_recipe
 from headstart.strategies.grammar import parse_strategy
-from headstart.training.transfer import probabilities, transfer
+from headstart.training.transfer import probabilities, task_of, transfer
 from headstart.verbs.decide import _candidates, decide
 from headstart.verbs.plan import find_source
 from headstart.verbs.prepare import prepare
@@ -51,7 +51,7 @@ def cell(data: Path, target: str, seed: int, labels: int, most: int) -> dict[str
     found = decide(recipe, prepared, source, layer, until=None, device=device, progress=SILENT)
     chose = time.perf_counter()
     layer = "last" if layer == source.layers[-1].name else layer
-    candidates = _candidates(recipe, source, layer)
+    candidates = _candidates(recipe, source, layer, task_of(prepared.split("train"), settings_of(recipe)))
     assert found.choice is not None
     if found.choice.chosen not in candidates or found.optimisation.get("lr"):
         candidates.append(replace(found.choice.chosen, lr=found.optimisation.get("lr")))

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     strategy: str = Field(
         "auto",
         description="A tuning, + terms, such as probe, last(2), finetune+l2sp(0.01), probe>finetune(layer_decay=0.75); 'auto' "
-        "compares probe, lpft and finetune on folds of the training images.",
+        "compares probe, head2toe, lpft and finetune on folds.",
     )
     freeze: str | None = Field(
         None,

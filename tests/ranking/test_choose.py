@@ -81,7 +81,7 @@ def test_the_cheap_one_wins_where_the_dear_one_is_not_clearly_better(monkeypatch
 def test_a_cheap_candidate_stays_as_a_yardstick(monkeypatch):
     race = Race(monkeypatch, {"probe": 0.5, "finetune": 0.8, "lpft": 0.7}, {"probe": 0.1, "finetune": 20.0, "lpft": 20})
     found = {t.name: t for t in go(race, ["probe", "finetune", "lpft"]).trials}
-    assert found["probe"].folds == found["finetune"].folds > 1 and found["probe"].out == ""
+    assert found["probe"].folds >= found["finetune"].folds > 1 and found["probe"].out == ""
 
 
 def test_folds_are_the_same_for_all_and_repeat_with_new_splits(monkeypatch):
@@ -137,3 +137,21 @@ def test_a_single_small_fold_does_not_win_against_a_yardstick(monkeypatch):
     assert found.chosen == Candidate("finetune"), "a fold of 200 images is enough"
     found = go(Race(monkeypatch, shares, costs), ["probe", "finetune"], n=100, seconds=200)
     assert found.chosen == Candidate("finetune")
+
+
+def test_what_is_light_goes_through_every_fold_and_is_known_well(monkeypatch):
+    """Two solved heads are told apart on all images though the time allows a single fold of the dear one."""
+    shares = {"probe": 0.60, "head2toe": 0.66, "finetune": 0.7}
+    costs = {"probe": 0.2, "head2toe": 1.0, "finetune": 60.0}
+    found = go(Race(monkeypatch, shares, costs), ["probe", "head2toe", "finetune"], seconds=90, n=150)
+    assert {t.name: t.folds for t in found.trials} == {"probe": 10, "head2toe": 10, "finetune": 1}
+    assert found.chosen == Candidate("head2toe")
+
+
+def test_an_easy_fold_does_not_flatter(monkeypatch):
+    """A candidate tested on an easy fold alone is placed by its difference to one tested on all."""
+    right = {"a": np.full((2, 10), np.nan), "b": np.full((2, 10), np.nan)}
+    right["a"][0] = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    right["b"][0, :4] = [1, 1, 1, 0]
+    assert choose._level(right, "a") == pytest.approx(0.4)
+    assert choose._level(right, "b") == pytest.approx(0.4 - 0.25)

@@ -68,7 +68,7 @@ def test_yaml_and_python_have_the_same_strategies():
         ("l2sp(-1)", "must be a number"),
         ("l2sp(true)", "must be a number"),
         ("finetune(bn=3)", "argument 'bn' of strategy 'finetune' must be a word"),
-        ("finetune(bn=warm)", "unknown value of the argument 'bn': got 'warm'; allowed: adapt, frozen"),
+        ("finetune(bn=warm)", "unknown value of the argument 'bn': got 'warm'; allowed: auto, adapt, frozen"),
         ("finetune(layer_decay=0)", "'layer_decay' is out of range"),
         ("last(1.5)", "whole number"),
         ("a b", "cannot read the strategy: got 'a b'"),

@@ -6,6 +6,7 @@ from torch import nn
 
 from headstart.errors import HandshakeError, RecipeError
 from headstart.sources.source import Layer
+from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.tuning.biases import Biases
 from headstart.strategies.tuning.full import Full
 from headstart.strategies.tuning.gradual import Gradual
@@ -141,3 +142,14 @@ def test_batch_norms_keep_the_source_statistics_or_adapt(tuning):
 def test_arguments_out_of_range_are_refused(make, words):
     with pytest.raises(RecipeError, match=words):
         make()
+
+
+def test_batch_norms_follow_the_head_where_nothing_is_said():
+    """A head that was solved on the source's features keeps the source's statistics; asked for, each mode is taken."""
+
+    def modes(text):
+        return {stage.bn for stage in parse_strategy(text).stages(LAYERS)}
+
+    assert modes("finetune") == modes("last(3)>finetune") == {"adapt"}
+    assert modes("lpft") == modes("probe>last(2)>finetune+l2sp") == {"frozen"}
+    assert modes("probe>finetune(bn=adapt)") == {"adapt"} and modes("finetune(bn=frozen)") == {"frozen"}

@@ -204,7 +204,7 @@ def test_arguments_out_of_range_are_refused(text, words):
 # with other parts
 
 
-@pytest.mark.parametrize("tuning", ["last(1)", "last(1)>finetune", "probe>finetune(layer_decay=0.5)"])
+@pytest.mark.parametrize("tuning", ["last(1)", "last(1)>finetune", "probe>finetune(layer_decay=0.5, bn=adapt)"])
 def test_terms_go_with_every_tuning_that_moves_the_backbone(tuning):
     found = run(written(tuning, *NAMES))
     assert all(np.isfinite(row[name]) for row in found.history for name in IN_THE_LOSS)

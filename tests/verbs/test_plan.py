@@ -53,7 +53,7 @@ def test_a_plan_says_everything_and_fit_does_it(image_folder, tiny_source, tmp_p
 def test_fit_without_options_compares_and_keeps_to_what_it_decided(image_folder, tiny_source, tmp_path):
     run = hs.fit(image_folder, source=str(tiny_source), out=tmp_path / "run", baselines="none", verify=False, workers=1)
     made = json.loads((run.path / "plan.json").read_text())
-    assert {t["name"].split(",")[0] for t in made["choice"]["trials"]} == {"probe", "lpft", "finetune"}
+    assert {t["name"].split(",")[0] for t in made["choice"]["trials"]} == {"probe", "head2toe", "lpft", "finetune"}
     assert run.recipe["strategy"] == made["strategy"] == made["choice"]["chosen"]["strategy"]
     assert made["choice"]["why"] in (run.path / "report.html").read_text()
     again = Run(run.path)

@@ -59,7 +59,7 @@ def handshake(
     Raises:
         HandshakeError: a part that would do nothing, or cannot work, in one sentence.
     """
-    stages = strategy.tuning.stages(layers)
+    stages = strategy.stages(layers)
     has = {*task.gives, *has}
     has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
     if not any(stage.trainable and stage.only == "adapter" for stage in stages):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from headstart.sources.source import Layer
 from headstart.strategies.procedures.procedure import Procedure
 from headstart.strategies.procedures.standard import Standard
 from headstart.strategies.terms.term import Term
-from headstart.strategies.tuning.tuning import Tuning
+from headstart.strategies.tuning.tuning import Stage, Tuning
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,16 @@ class Strategy:
     procedure: Procedure = field(default_factory=Standard)
     solved_head: bool = False
 
+    def stages(self, layers: Sequence[Layer]) -> list[Stage]:
+        """The tuning's stages, batch norms settled where they were left open: a head that was solved on the source's
+        features goes on under the source's statistics, any other adapts."""
+        settled = "frozen" if self.solved_head else "adapt"
+        return [replace(stage, bn=settled) if stage.bn == "auto" else stage for stage in self.tuning.stages(layers)]
+
     def describe(self) -> str:
         """One line for people."""
-        parts = [self.tuning.describe(), *(term.describe() for term in self.terms)]
+        first = "head solved first, " if self.solved_head else ""
+        parts = [first + self.tuning.describe(), *(term.describe() for term in self.terms)]
         if self.procedure.words:
             parts.append(self.procedure.words)
         return " + ".join(parts)

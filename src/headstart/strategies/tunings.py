@@ -33,7 +33,7 @@ def _by_steps(tuning: Callable[..., Tuning]) -> Callable[..., Strategy]:
     return make
 
 
-DEPTH: dict[str, float | str | bool] = {"layer_decay": 1.0, "bn": "adapt"}
+DEPTH: dict[str, float | str | bool] = {"layer_decay": 1.0, "bn": "auto"}
 
 TUNINGS: Table[Part[Strategy]] = Table(
     "strategy",

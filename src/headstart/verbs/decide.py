@@ -19,6 +19,8 @@ from headstart.ranking.choose import Candidate, Choice, choose_strategy
 from headstart.recipe import Recipe
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
+from headstart.strategies.procedures.head2toe import Head2Toe
+from headstart.tasks.task import Task
 from headstart.training.finetune import set_up, worst_batch
 from headstart.training.fit_memory import MemoryFit, fit_memory
 from headstart.training.lr_range import LrRange, lr_range_test
@@ -95,7 +97,7 @@ def decide(
     def left() -> float:
         return float("inf") if until is None else (until - time.perf_counter() - CLOSING) * SAFE
 
-    candidates = _candidates(recipe, source, layer)
+    candidates = _candidates(recipe, source, layer, task_of(train_set, settings))
     stepwise = [c for c in candidates if parse_strategy(c.strategy).procedure.by_steps]
     pretrained = source.pretrained
     notes: list[str] = []
@@ -147,7 +149,7 @@ def decide(
     )
 
 
-def _candidates(recipe: Recipe, source: Source, layer: str) -> list[Candidate]:
+def _candidates(recipe: Recipe, source: Source, layer: str, task: Task) -> list[Candidate]:
     if recipe.strategy != "auto":
         return [Candidate(recipe.strategy, layer)]
     if not source.pretrained:
@@ -155,6 +157,8 @@ def _candidates(recipe: Recipe, source: Source, layer: str) -> list[Candidate]:
     solved = [Candidate("probe", layer)] + ([Candidate("probe")] if layer != "last" else [])
     if recipe.layer not in ("last", "auto"):
         return solved[:1]
+    if len(source.layers) > 1 and task.gives >= Head2Toe.needs - {"frozen_backbone"}:
+        solved.append(Candidate("head2toe"))
     moving = [Candidate("lpft"), Candidate("finetune")]
     return moving if recipe.stepwise_set else solved + moving
 

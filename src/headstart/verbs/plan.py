@@ -237,7 +237,7 @@ def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -
 def _stages(recipe: Recipe, target: Prepared, source: Source, found: Decided) -> list[dict[str, Any]]:
     """What moves, how fast and from when on, layer by layer."""
     strategy = parse_strategy(found.strategy)
-    stages = strategy.tuning.stages(source.layers)
+    stages = strategy.stages(source.layers)
     options = _options(recipe, target, source, found) if strategy.procedure.by_steps else None
     if options:
         refuse_unopened(stages, options.epochs)

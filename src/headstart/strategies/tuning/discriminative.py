@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.strategies.tuning.tuning import Stage, Tuning
 
-BN = ("adapt", "frozen")
+BN = ("auto", "adapt", "frozen")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +19,16 @@ class Discriminative(Tuning):
 
     Args:
         layer_decay: in (0, 1], default 1 (one rate for all).
-        bn: ``"adapt"`` (batch norms follow the target's statistics, default) or ``"frozen"`` (they keep the source's).
+        bn: ``"adapt"`` (batch norms follow the target's statistics), ``"frozen"`` (they keep the source's) or ``"auto"``, the
+            default: frozen after a head that was solved first, since it was solved on features under the source's statistics,
+            else adapt.
 
     Raises:
         RecipeError: values outside these.
     """
 
     layer_decay: float = 1.0
-    bn: str = "adapt"
+    bn: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 < self.layer_decay <= 1:
@@ -38,7 +40,7 @@ class Discriminative(Tuning):
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"batch_norms"}) if self.bn != "adapt" else frozenset()
+        return frozenset({"batch_norms"}) if self.bn != "auto" else frozenset()
 
     def checked(self, stages: list[Stage]) -> list[Stage]:
         """The stages as they are.
@@ -62,4 +64,6 @@ class Discriminative(Tuning):
     def words(self) -> str:
         """What differs from the defaults, for :meth:`describe`."""
         decay = f", learning rates falling by {self.layer_decay:g} a layer" if self.layer_decay != 1 else ""
-        return decay + (", batch norms keep the source's statistics" if self.bn == "frozen" else "")
+        return decay + {
+            "frozen": ", batch norms keep the source's statistics", "adapt": ", batch norms follow the target", "auto": ""
+        }[self.bn]  # fmt: skip

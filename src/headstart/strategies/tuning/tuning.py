@@ -28,7 +28,8 @@ class Stage:
         opens: share of the epochs, in [0, 1), that pass before it moves; until then it is treated as frozen.
         only: which of its parameters move: ``"all"``, ``"bias"``, ``"norm"`` (scale and shift of its norms) or
             ``"adapter"`` (what a tuning has put in).
-        bn: ``"adapt"``, batch norms use and follow the batch's statistics; ``"frozen"``, they keep the source's.
+        bn: ``"adapt"``, batch norms use and follow the batch's statistics; ``"frozen"``, they keep the source's; ``"auto"``,
+            left to the strategy (:meth:`headstart.strategies.strategy.Strategy.stages`).
     """
 
     layer: Layer
