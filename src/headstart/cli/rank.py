@@ -123,7 +123,13 @@ def rank(
             prose(out, f"{row.source} is {row.note}.")
     out.print()
     prose(out, found.why)
-    out.print(Text(f"next: {typed('headstart', 'fit', data, '--source', found.chosen)}"))
+    told = [
+        word
+        for flag, value in (("--task", task), ("--label-delimiter", label_delimiter))
+        if value
+        for word in (flag, value)
+    ]
+    out.print(Text(f"next: {typed('headstart', 'fit', data, *told, '--source', found.chosen)}"))
 
 
 def _show_layers(found: Any, data: str) -> None:
