@@ -97,9 +97,9 @@ def test_every_field_says_what_it_does():
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("calibrate", "temprature", "allowed: 'none' or 'temperature'. Try: temperature"),
-        ("wise", "atuo", "allowed: a number or 'none' or 'auto'. Try: auto"),
-        ("optimizer", "adam", "Try: adamw"),
+        ("calibrate", "temprature", "allowed: 'none' or 'temperature'. Try: --calibrate temperature"),
+        ("wise", "atuo", "allowed: a number or 'none' or 'auto'. Try: --wise auto"),
+        ("optimizer", "adam", "Try: --optimizer adamw"),
         ("imbalance", "wieghts", "Try: weights"),
     ],
 )

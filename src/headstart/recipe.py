@@ -26,7 +26,6 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-WORD = re.compile(r"'(\w+)'")
 """A word in pydantic's "input should be 'none' or 'temperature'"."""
 
 METRICS = (
@@ -255,7 +254,6 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         except ValidationError as error:
             rules: dict[str, list[str]] = {}  # a value that may be a number or a word breaks a rule of each
             came: dict[str, Any] = {}
-            words: dict[str, list[str]] = {}  # those that the value may be
             for e in error.errors():
                 name = str(e["loc"][0])
                 if e["type"] == "missing":
@@ -265,16 +263,24 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
                     if e["type"] == "float_parsing":
                         rule = "a number"
                     rules.setdefault(name, []).append(rule.removeprefix("input should be "))
-                    words.setdefault(name, []).extend(WORD.findall(rule) if e["type"] == "literal_error" else [])
                     came[name] = e["input"]
             problems += [
                 sentence(
-                    f"bad value of {name}", where="the recipe", got=came[name], allowed=" or ".join(found),
-                    fix=next(iter(near(str(came[name]), words.get(name, []), 1)), None),
+                    f"bad value of {name}",
+                    where="the recipe",
+                    got=came[name],
+                    allowed=" or ".join(found),
+                    fix=_nearest(name, came[name], " ".join(found)),
                 )
                 for name, found in rules.items()
             ]  # fmt: skip
     raise RecipeError(" · ".join(problems))
+
+
+def _nearest(name: str, got: Any, allowed: str) -> str | None:
+    """The flag with the allowed word that a misspelt one is nearest to."""
+    close = near(got, re.findall(r"'(\w+)'", allowed), 1) if isinstance(got, str) else []
+    return f"--{name.replace('_', '-')} {close[0]}" if close else None
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

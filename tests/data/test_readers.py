@@ -202,3 +202,14 @@ def test_images_to_predict(tmp_path):
 def test_arrays_of_unequal_length():
     with pytest.raises(DataError, match="unequal lengths: got '2 images, 1 labels'"):
         read_dataset((np.zeros((2, 3, 3)), [0]))
+
+
+def test_an_unknown_task_gets_the_nearest_one():
+    with pytest.raises(DataError, match=r"unknown task: got 'embeding'.*Try: --task embedding"):
+        read_dataset(".", task="embeding")
+
+
+def test_the_one_column_beside_the_paths_is_the_label(image_folder):
+    table = image_folder / "t.csv"
+    table.write_text("path,brightness\nacross/000.png,0.5\nacross/001.png,1.25\n")
+    assert read_dataset(table).task == "regression"

@@ -39,6 +39,9 @@ def check(run: hs.Run, task: str, images: list[np.ndarray]) -> None:
     assert low <= m["target"][m["metric"]]["value"] <= high
     page = run.report().read_text(encoding="utf-8")
     assert run.report(lang="zh").read_text(encoding="utf-8") != page
+    if task == "regression":  # a quantity is no share
+        value = m["target"]["rmse"]["value"]
+        assert f"{value * 100:.1f} %" not in page and f"{value * 100:.1f}&thinsp;%" not in page
     assert "nan" not in page.split("<main")[1].lower().replace("nano", "")
     assert hs.load(run.path).verdict in (m["why"],)
     frame = pd.read_csv(run.path / "predictions.csv", keep_default_na=False)

@@ -280,7 +280,7 @@ def test_a_recipe_holds_the_space_and_arrays_need_no_file(tmp_path, tiny_source)
     ("options", "error", "words"),
     [
         ({"space": "weight_dekay=0|0.1"}, RecipeError, "unknown parameter of the space: got 'weight_dekay'.*weight_decay="),
-        ({"space": "l2sp.weight=0.1|1"}, RecipeError, "unknown parameter of the space: got 'l2sp.weight'"),
+        ({"space": "l2sp.weight=0.1|1"}, RecipeError, "no strategy of the space has the part 'l2sp'"),
         ({"space": "seed=0|1"}, RecipeError, "not how the model is made, so it is not searched: got 'seed'"),
         ({"space": "dropout=0..2"}, RecipeError, "bad value of dropout"),
         ({"space": "augment=none|wild"}, RecipeError, "unknown augmentation: got 'wild'"),

@@ -9,10 +9,12 @@ from headstart.cli.common import (
     Group,
     Json,
     LabelCol,
+    LabelDelimiter,
     PathCol,
     Quiet,
     Seed,
     SplitCol,
+    Task,
     console,
     emit,
     progress,
@@ -59,6 +61,8 @@ def rank(
     label_col: str = LabelCol,
     split_col: str = SplitCol,
     group: str = Group,
+    task: str = Task,
+    label_delimiter: str = LabelDelimiter,
     device: str = Device,
     seed: int = Seed,
     json: bool = Json,
@@ -69,7 +73,7 @@ def rank(
     found: Any = work(
         data, sources=source, layers=layers, scores=score, by=by, max_images=max_images,
         labels_per_class=labels_per_class, path_col=path_col, label_col=label_col,
-        split_col=split_col, group=group, device=device, seed=seed, progress=progress(quiet or json),
+        split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, device=device, seed=seed, progress=progress(quiet or json),
     )  # fmt: skip
     if json:
         emit(found.to_dict())
@@ -119,7 +123,13 @@ def rank(
             prose(out, f"{row.source} is {row.note}.")
     out.print()
     prose(out, found.why)
-    out.print(Text(f"next: {typed('headstart', 'fit', data, '--source', found.chosen)}"))
+    told = [
+        word
+        for flag, value in (("--task", task), ("--label-delimiter", label_delimiter))
+        if value
+        for word in (flag, value)
+    ]
+    out.print(Text(f"next: {typed('headstart', 'fit', data, *told, '--source', found.chosen)}"))
 
 
 def _show_layers(found: Any, data: str) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 
 from headstart.data.dataset import ImageDataset, Reference
 from headstart.data.images import INSIDE, is_image
-from headstart.data.labels import LEVEL, of_arrays, of_folders
+from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import read_table
-from headstart.errors import DataError, sentence
+from headstart.errors import DataError, near, sentence
 
 SPLITS = {
     "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
@@ -55,6 +55,10 @@ def read_dataset(
     Raises:
         DataError: in one sentence.
     """
+    if task not in ("auto", *TASKS):
+        close = near(task, TASKS, 1)
+        fix = f"--task {close[0]}" if close else None
+        raise DataError(sentence("unknown task", got=task, allowed=["auto", *TASKS], fix=fix))
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
         return _arrays(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):

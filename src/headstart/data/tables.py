@@ -139,6 +139,9 @@ def _label_columns(
         binary = [c for c in frame.columns if c not in others and c.lower() not in SPLIT and _is_binary(frame[c])]
         if len(binary) > 1:
             return binary
+        left = [c for c in frame.columns if c not in others and c.lower() not in SPLIT]
+        if len(left) == 1:  # whatever its name, nothing else can be the label
+            return left
     return [_column(frame, path, given, LABELS, "label-col", None)]
 
 

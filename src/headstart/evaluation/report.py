@@ -122,8 +122,9 @@ def _signed(gain: dict[str, Any], percent: bool = True) -> str:
 
 def _shares(m: dict[str, Any]) -> set[str]:
     """The scores that are shown in percent."""
-    known = {name for name, spec in m.get("metrics", {}).items() if spec["percent"]}
-    return known or {name for name in m["target"] if name not in ("log_loss", "ece", "roc_auc")}
+    if "metrics" in m:  # none of them may be a share, as of a quantity
+        return {name for name, spec in m["metrics"].items() if spec["percent"]}
+    return {name for name in m["target"] if name not in ("log_loss", "ece", "roc_auc")}
 
 
 def metric_word(key: str, words: dict[str, str]) -> str:

@@ -86,6 +86,8 @@ def rank(
     device: str = "auto",
     seed: int = 0,
     workers: int | None = None,
+    task: str = "auto",
+    label_delimiter: str | None = None,
     progress: Progress = SILENT,
 ) -> Ranking | LayerRanking:
     """Order sources, or the layers of one, by how well their features serve these labels.
@@ -99,6 +101,7 @@ def rank(
         by: the score that decides, or ``"combined"`` for the share of comparisons won over all of ``scores``; default: the
             first of them.
         max_images: rank on a stratified sample of at most this many images.
+        task, label_delimiter: as for :func:`headstart.data.readers.read_dataset`; scores of classes take the strata of another task.
 
     Returns:
         A :class:`headstart.ranking.rank.Ranking` with ``rows``, ``chosen`` and ``why``; with ``layers``, a
@@ -119,7 +122,8 @@ def rank(
         raise DataError(sentence("layers are ordered by one score", got=got, fix="--layers --score probe"))
     target = prepare(
         data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, test_fraction=test_fraction,
-        labels_per_class=labels_per_class, seed=seed, workers=workers, progress=progress,
+        labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter,
+        progress=progress,
     )  # fmt: skip
     how: dict[str, Any] = {
         "device": str(pick_device(device)),

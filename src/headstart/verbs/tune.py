@@ -76,7 +76,7 @@ def tune(
     from headstart.training.search.book import PRUNERS, SAMPLERS, need_optuna, one_of
 
     need_optuna()
-    given = {k: v for k, v in options.items() if v is not None}
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v is not None}
     own = {
         "space": space, "trials": trials, "sampler": sampler, "pruner": pruner, "folds": folds, "storage": storage
     }  # fmt: skip
@@ -102,10 +102,14 @@ def tune(
     for name, least, most in (("trials", 1, None), ("folds", 1, 5)):
         _whole(name, own.get(name), least, most)
     _whole("workers", workers, 0, None)
+    from headstart.verbs.after import check_words
     from headstart.verbs.decide import read_budget
+    from headstart.verbs.settings import settings_of
     from headstart.verbs.tune_space import declared_space
 
     budget = read_budget(plan.budget)
+    check_words(plan)
+    settings_of(plan)
     declared_space(own.get("space"))
     if not isinstance(plan.data, str) and (join or workers):
         raise RecipeError(
@@ -144,7 +148,7 @@ def read_target(plan: Recipe, progress: Progress) -> Any:
         plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
         test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
         on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, task=plan.task,
-        label_delimiter=plan.label_delimiter, order=plan.order, progress=progress,
+        label_delimiter=plan.label_delimiter, order=plan.order, unlabelled=plan.unlabelled, progress=progress,
     )  # fmt: skip
 
 
@@ -197,17 +201,22 @@ def _question(
     until: float | None,
 ) -> Any:  # fmt: skip
     """What the workers are told; of a search that goes on, what they were told before."""
+    from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.sources import load_source
+    from headstart.strategies.grammar import parse_strategy
     from headstart.training.device import pick_device
     from headstart.training.search.book import make_pruner
+    from headstart.verbs.after import check_after
     from headstart.verbs.plan import find_source
+    from headstart.verbs.settings import check_obeyed
     from headstart.verbs.tune_space import declared_space, make_space
     from headstart.verbs.tune_trials import Question
 
     where = str(own.get("storage") or (work / JOURNAL if work else ""))
+    unlabelled = target.unlabelled.digest if target.unlabelled is not None else None
     if "question" in kept:
         known = Question.from_dict(kept["question"])
-        if known.digest != target.dataset.digest:
+        if (known.digest, known.unlabelled_digest) != (target.dataset.digest, unlabelled):
             raise RecipeError(
                 sentence("the data are not those that this search began with", fix="--force to start again")
             )
@@ -215,6 +224,8 @@ def _question(
             **kept["question"], "values": {**known.values, "data": plan.data, "device": plan.device}, "storage": where, "until": until,
             "trials": min(int(own.get("trials", known.trials)), known.trials if known.sampler == "grid" else 10**9),
         })  # fmt: skip
+    check_obeyed(plan, target.dataset.task)
+    SCORING[target.dataset.task].check_metric(plan.metric, target.classes)
     declared = declared_space(own.get("space"))
     device = pick_device(plan.device)
     first = (
@@ -229,6 +240,8 @@ def _question(
     else:
         source = load_source(first, arch=plan.arch, image_size=plan.image_size)
     found = make_space(plan, source, target.split("train"), declared)
+    by_steps = any(parse_strategy(text).procedure.by_steps for text in found.space.branches)
+    check_after(plan, by_steps=by_steps, pretrained=source.pretrained, n_valid=len(target.split("valid")))
     make_pruner(str(own.get("pruner", "halving")), found.rungs, conditional=len(found.space.branches) > 1)
     size, asked = found.space.size, own.get("trials")
     sampler = str(own.get("sampler", "tpe"))
@@ -252,6 +265,7 @@ def _question(
         values={**fixed, "source": source.name if plan.source == "auto" else plan.source},
         space=found.space.to_dict(), trials=total, sampler=sampler, pruner=str(own.get("pruner", "halving")), folds=folds,
         storage=where, rungs=found.rungs * max(1, folds), digest=target.dataset.digest, source_digest=source.digest,
+        unlabelled_digest=unlabelled,
         queue=found.space.grid() if sampler == "grid" else found.starts, until=until,
     )  # fmt: skip
 
@@ -288,9 +302,9 @@ def _search(
         int(in_files and question.folds > 0) if workers is None else workers
     )  # a solved head takes less time than a process
     if n == 0:
-        work_on(question, target.learning, after=look)
+        work_on(question, target, after=look)
         while not shared and not book.done and book.reclaim(private=True):
-            work_on(question, target.learning, after=look)
+            work_on(question, target, after=look)
     else:
         from headstart.verbs.tune_workers import commands, supervise
 

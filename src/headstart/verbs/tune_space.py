@@ -14,15 +14,26 @@ from headstart.sources.source import Source
 from headstart.sources.taps import at_layer, taps_of
 from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
-from headstart.strategies.handshake import handshake
+from headstart.strategies.handshake import handshake, unlabelled_used
 from headstart.strategies.terms.catalogue import TERMS
+from headstart.strategies.terms.unlabelled import unlabelled_stream
+from headstart.strategies.tunings import TUNINGS
 from headstart.tasks.classification import class_weights
 from headstart.training.finetune import facts
 from headstart.training.search.space import STRATEGY, Choice, Domain, Range, Space
 from headstart.training.transfer import resolve, task_of
-from headstart.verbs.settings import settings_of
+from headstart.verbs.settings import check_obeyed, settings_of
 
-FIELDS = (*(name for name in STEPWISE if name != "patience"), "layer", "image_size", "imbalance", "source", STRATEGY)
+AFTER = ("soup", "wise")
+"""What is done once, with the training that is kept: no trial does it."""
+FIELDS = (
+    *(name for name in STEPWISE if name not in ("patience", *AFTER)),
+    "layer",
+    "image_size",
+    "imbalance",
+    "source",
+    STRATEGY,
+)
 """Fields of the recipe that can be searched: they change how a model is made, not what it is asked."""
 OPEN = ("probe", "lpft", "finetune")
 """The strategies that are searched where none is named, as `fit` compares them."""
@@ -51,6 +62,8 @@ def apply(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any
     fields = {name: value for name, value in params.items() if "." not in name}
     if not parse_strategy(text).procedure.by_steps:
         values = {name: value for name, value in values.items() if name not in STEPWISE}
+    if unlabelled_stream(parse_strategy(text).terms) is None:
+        values = {name: value for name, value in values.items() if name != "unlabelled"}
     return {**values, **fields, STRATEGY: with_arguments(text, inner) if inner else text}
 
 
@@ -68,6 +81,8 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
     """
     declared = dict(declared) if declared is not None else None
     texts = _strategies(recipe, source, declared)
+    if recipe.unlabelled is not None and all(unlabelled_stream(parse_strategy(text).terms) is None for text in texts):
+        unlabelled_used(parse_strategy(texts[-1]))
     if declared is not None:
         _known(declared, texts)
     alone = len(texts) == 1
@@ -190,11 +205,26 @@ def _known(declared: Mapping[str, Domain], texts: list[str]) -> None:
     for name in declared:
         if name in FIELDS or name in inner:
             continue
+        if name in AFTER:
+            raise RecipeError(
+                sentence(
+                    "this is done once, with the training that is kept, and no trial reads it, so it is not searched", got=name,
+                    fix=f"--{name} VALUE",
+                )
+            )  # fmt: skip
         if name in Recipe.model_fields:
             raise RecipeError(
                 sentence(
                     "this decides what is asked, or on which machine, not how the model is made, so it is not searched", got=name,
                     allowed=sorted(set(FIELDS)), fix=f"--{name.replace('_', '-')} VALUE",
+                )
+            )  # fmt: skip
+        part = name.partition(".")[0]
+        if (part in TUNINGS or part in TERMS) and not any(other.startswith(f"{part}.") for other in inner):
+            raise RecipeError(
+                sentence(
+                    f"no strategy of the space has the part {part!r}", got=name, allowed=texts,
+                    fix=f"--strategy '{texts[-1]}+{part}'" if part in TERMS else f"--strategy {part}",
                 )
             )  # fmt: skip
         close = near(name, [*FIELDS, *inner], 1)
@@ -251,9 +281,13 @@ def _agree(
     if "augment" in params:
         augmentation(params["augment"])
     stepwise = [name for name in params if name in STEPWISE] + (recipe.stepwise_set if alone else [])
+    check_obeyed(trial, train_set.task)
+    has = facts(source, settings_of(trial).feeding)
+    if trial.unlabelled is not None:
+        has |= {"unlabelled_target"}
     handshake(
         parse_strategy(trial.strategy), source.layers, task_of(train_set, settings_of(trial), by_steps=parse_strategy(trial.strategy).procedure.by_steps), pretrained=source.pretrained,
-        has=facts(source, settings_of(trial).feeding), stepwise_options=stepwise,
+        has=has, stepwise_options=stepwise,
         layer=str(params.get("layer", "last" if recipe.layer == "auto" else recipe.layer)),
     )  # fmt: skip
 

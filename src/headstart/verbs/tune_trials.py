@@ -29,6 +29,7 @@ from headstart.training.search.judge import Judged, cut, judge, with_epochs
 from headstart.training.search.space import Space
 from headstart.training.transfer import solved_head
 from headstart.verbs.decide import CLOSING
+from headstart.verbs.prepare import Prepared
 from headstart.verbs.settings import settings_of
 from headstart.verbs.tune_space import apply
 
@@ -42,6 +43,7 @@ OWN = (
     "baselines",
     "seeds",
     "data",
+    "unlabelled",
     "source",
     "sources",
     "arch",
@@ -66,7 +68,7 @@ class Question:
         folds: parts that are held out in turn; 0: the solver's own cross-validation.
         storage: journal file or address of a database.
         rungs: see :class:`headstart.verbs.tune_space.Searched`.
-        digest, source_digest: of the data, and of the source's weights.
+        digest, source_digest, unlabelled_digest: of the data, of the source's weights, and of the images without labels.
         queue: parameters of the first trials.
         until: when everything has to be done, in seconds since 1970; ``None`` for no limit.
     """
@@ -81,6 +83,7 @@ class Question:
     rungs: int
     digest: str
     source_digest: str
+    unlabelled_digest: str | None = None
     queue: list[dict[str, Any]] = field(default_factory=list)
     until: float | None = None
 
@@ -89,7 +92,19 @@ class Question:
         """The same for every machine that may work on the study."""
         recipe = make_recipe({**self.values, "data": "-"}).model_dump()
         said = {key: value for key, value in recipe.items() if key not in OWN}
-        what = (said, self.space, self.sampler, self.pruner, self.folds, self.rungs, self.digest, self.source_digest)
+        what: tuple[Any, ...] = (
+            said,
+            self.space,
+            self.sampler,
+            self.pruner,
+            self.folds,
+            self.rungs,
+            self.digest,
+            self.source_digest,
+        )
+        what += (
+            () if self.unlabelled_digest is None else (self.unlabelled_digest,)
+        )  # as they were called before there were any
         return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     @property
@@ -118,11 +133,12 @@ class Bench:
     """What the trials of one process share: opened sources, decoded images, solved heads, folds; features are in the cache on disk.
 
     Args:
-        learning: training and validation images; no test image comes here.
+        target: its training and validation images are learned from, and those without labels; no test image.
     """
 
-    def __init__(self, question: Question, learning: ImageDataset, device: str | None = None) -> None:
-        self.question, self.learning = question, learning
+    def __init__(self, question: Question, target: Prepared, device: str | None = None) -> None:
+        learning = target.learning
+        self.question, self.learning, self.unlabelled = question, learning, target.unlabelled
         self.space = Space.from_dict(question.space)
         self.base = {k: v for k, v in question.values.items() if k != "data"} | {"data": "-"}
         if device is not None:
@@ -140,7 +156,7 @@ class Bench:
         recipe = make_recipe(apply(self.base, params))
         strategy = parse_strategy(recipe.strategy)
         source = self._source(recipe, all_layers="layer" in params)
-        settings = settings_of(recipe)
+        settings = settings_of(recipe, self.unlabelled)
         n = len(self.folds[0][0]) if self.folds else len(self.learning)
         settings = replace(settings, feeding=replace(settings.feeding, decoded=self.decoded))
         settings = with_epochs(settings, n, source.pretrained)
@@ -186,7 +202,7 @@ class Ended(Exception):
 
 def work(
     question: Question,
-    learning: ImageDataset,
+    target: Prepared,
     *,
     device: str | None = None,
     after: Callable[[Book], None] | None = None,
@@ -205,7 +221,7 @@ def work(
     from optuna.exceptions import TrialPruned
 
     book = question.book()
-    bench = Bench(question, learning, device)
+    bench = Bench(question, target, device)
     clock = Deadline(question, book)
     first = first_rung(question.rungs) if question.pruner == "halving" else 0
     while not clock.over() and (trial := book.ask()) is not None:
@@ -325,8 +341,8 @@ def worker(path: str, device: str | None = None) -> int:
 
     try:
         question = Question.from_dict(read_json(Path(path)))
-        learning = read_target(make_recipe(question.values), SILENT).learning
-        work(question, learning, device=device, after=lambda book: orphaned(), on_epoch=orphaned)
+        target = read_target(make_recipe(question.values), SILENT)
+        work(question, target, device=device, after=lambda book: orphaned(), on_epoch=orphaned)
     except HeadstartError as error:
         print(error, flush=True)
         return error.exit_code

@@ -116,6 +116,7 @@ def judge(
     for k, (learn, held) in enumerate(folds):
         train_set, held_out = dataset.subset(learn), dataset.subset(held)
         assert held_out.labels is not None
+        own = _without(settings, held_out)
         best = [-np.inf]
         epochs = settings.optimisation["epochs"] if strategy.procedure.by_steps else 1
 
@@ -128,7 +129,7 @@ def judge(
                 on_share((k + row["epoch"] / epochs) / len(folds), float(np.mean([*scores, best[0]])))
 
         moved = transfer(
-            source, strategy, dataset.classes, train_set, held_out if strategy.procedure.by_steps else None, settings, seed=seed,
+            source, strategy, dataset.classes, train_set, held_out if strategy.procedure.by_steps else None, own, seed=seed,
             score=score, metric=metric, layer=layer, head=head(k, train_set) if head and strategy.solved_head else None,
             progress=SILENT, on_epoch=hook, **how,
         )  # fmt: skip
@@ -144,6 +145,24 @@ def judge(
         scores.append(found[metric])
         losses.append(found["loss"])
     return Judged(float(np.mean(scores)), float(np.mean(losses)))
+
+
+def _without(settings: Settings, held_out: ImageDataset) -> Settings:
+    """The same without unlabelled images that are exact copies of those held out: they judge the trial.
+
+    Raises:
+        DataError: none is left.
+    """
+    images = settings.feeding.unlabelled
+    if images is None:
+        return settings
+    assert images.digests is not None and held_out.digests is not None
+    left = np.flatnonzero(~np.isin(images.digests, held_out.digests))
+    if not len(left):
+        raise DataError(
+            sentence("every unlabelled image is a copy of one that is held out", fix="--unlabelled with other images")
+        )
+    return replace(settings, feeding=replace(settings.feeding, unlabelled=images.subset(left)))
 
 
 def with_epochs(settings: Settings, n: int, pretrained: bool) -> Settings:
