@@ -26,8 +26,6 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-"""A word in pydantic's "input should be 'none' or 'temperature'"."""
-
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
     "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",

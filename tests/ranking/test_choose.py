@@ -155,3 +155,10 @@ def test_an_easy_fold_does_not_flatter(monkeypatch):
     right["b"][0, :4] = [1, 1, 1, 0]
     assert choose._level(right, "a") == pytest.approx(0.4)
     assert choose._level(right, "b") == pytest.approx(0.4 - 0.25)
+
+
+def test_what_still_fits_goes_on_when_the_dearest_does_not(monkeypatch):
+    shares, costs = {"probe": 0.6, "head2toe": 0.8, "finetune": 0.5}, {"probe": 0.2, "head2toe": 5.0, "finetune": 60.0}
+    found = go(Race(monkeypatch, shares, costs), ["probe", "head2toe", "finetune"], seconds=100, n=60)
+    assert {t.name: t.folds for t in found.trials} == {"probe": 10, "head2toe": 7, "finetune": 1}
+    assert found.chosen == Candidate("head2toe")

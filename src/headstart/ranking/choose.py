@@ -191,7 +191,8 @@ def choose_strategy(
         if not any(np.isfinite(right[c]).any() for c in live):
             break
         done, rung = done + 2**rung, rung + 1
-        if max(map(price, live)) > seconds - (clock() - began):
+        waiting = [c for c in live if len(seen[c]) < len(plan)]
+        if not waiting or min(map(price, waiting)) > seconds - (clock() - began):
             break
         dear = [c for c in live if price(c) >= CHEAP * max(map(price, live))]
         dear.sort(key=lambda c: -_level(right, c))
