@@ -136,7 +136,8 @@ INTRO = """## What `fit` decides with no options
 
 Made by `python benchmarks/results_plan.py --data ../shared/data --out docs/results.md`: source, layer and strategy chosen as
 `headstart fit DATA` does (120 s for the comparison, one thread, while other work kept both cores busy: fewer folds than a free machine would see); then
-every candidate trained in full and scored on at most 400 locked test images.
+every candidate trained in full and scored on at most 400 locked test images. The best of several on the same few test images is itself
+picked with luck, so that a gap of one standard error is to be expected now and then.
 """
 
 
