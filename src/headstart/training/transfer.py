@@ -182,7 +182,7 @@ def transfer(
     if strategy.solved_head:
         values.setdefault("head_lr_scale", 1.0)  # it knows as much as the backbone
         if head is None:
-            head = _solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
+            head = solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
     shown = len(train_set) * settings.feeding.repeats
     options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
     fits: list[Fitted] = []
@@ -204,7 +204,7 @@ def transfer(
 
     fitted, made, ends = finish(
         after, train_one, source,
-        lambda: head or _solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir),
+        lambda: head or solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir),
         seed=seed, stages=stages, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
         images=lambda: (batch.images for batch in batches(
             train_set, source.preprocessing, batch_size=settings.feeding.batch_size, shuffle_seed=seed,
@@ -300,19 +300,6 @@ def _solve(
     )
 
 
-def solved_head(
-    source: Source,
-    train_set: ImageDataset,
-    settings: Settings,
-    *,
-    device: torch.device,
-    seed: int,
-    cache_dir: Path | None,
-) -> tuple[torch.Tensor, ...]:
-    """The head that :func:`transfer` starts from where the strategy solves it first."""
-    return _solved_head(source, task_of(train_set, settings), train_set, device=device, seed=seed, cache_dir=cache_dir)
-
-
 def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = True) -> Task:
     """The task of a training set. Where the head is solved there is no sampler, and weights do its work.
 
@@ -325,7 +312,7 @@ def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = Tru
     return TASKS[train_set.task].learn(train_set, options)
 
 
-def _solved_head(
+def solved_head(
     source: Source,
     task: Task,
     train_set: ImageDataset,
@@ -334,7 +321,7 @@ def _solved_head(
     seed: int,
     cache_dir: Path | None,
 ) -> tuple[torch.Tensor, ...]:
-    """The probe's head on the training images alone: validation images judge what follows."""
+    """The head that steps start from where the strategy solves it first: from the training images alone, as validation images judge what follows."""
     assert train_set.labels is not None
     X = extract(source, train_set, cache_dir=cache_dir, device=str(device)).X
     solved = SOLVERS[task.name](X, train_set.labels, task, groups=train_set.groups, seed=seed)

@@ -29,7 +29,7 @@ from headstart.training.optim import Optimisation
 from headstart.training.transfer import resolve, stage_table, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
-from headstart.verbs.prepare import Prepared, prepare
+from headstart.verbs.prepare import Prepared, prepare_recipe
 from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 
 
@@ -102,12 +102,7 @@ def plan(
     budget = read_budget(asked.budget)
     check_recipe(asked)
     device = pick_device(asked.device)
-    target = prepare(
-        asked.data, path_col=asked.path_col, label_col=asked.label_col, split_col=asked.split_col, group=asked.group,
-        test_fraction=asked.test_fraction, valid_fraction=asked.valid_fraction, labels_per_class=asked.labels_per_class,
-        unlabelled=asked.unlabelled, on_bad=asked.on_bad_sample, seed=asked.seed, workers=asked.workers, progress=progress,
-        task=asked.task, label_delimiter=asked.label_delimiter, order=asked.order,
-    )  # fmt: skip
+    target = prepare_recipe(asked, progress)
     SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
     check_obeyed(asked, target.dataset.task)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)

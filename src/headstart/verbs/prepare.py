@@ -16,6 +16,7 @@ from headstart.data.splits import make_splits
 from headstart.data.unlabelled import read_unlabelled
 from headstart.folder import cache_root
 from headstart.progress import Progress
+from headstart.recipe import Recipe
 
 MIN_TO_VALIDATE = 20
 """Training images a class, on average, from which on a validation split is held out by default."""
@@ -109,3 +110,13 @@ def prepare(
         progress.say(note)
     info = {**info, "notes": [*info["notes"], *more.notes], "unlabelled": more.info}
     return Prepared(chosen, info, more.dataset)
+
+
+def prepare_recipe(recipe: Recipe, progress: Progress) -> Prepared:
+    """:func:`prepare` with what a recipe says of the data."""
+    return prepare(
+        recipe.data, path_col=recipe.path_col, label_col=recipe.label_col, split_col=recipe.split_col, group=recipe.group,
+        test_fraction=recipe.test_fraction, valid_fraction=recipe.valid_fraction, labels_per_class=recipe.labels_per_class,
+        unlabelled=recipe.unlabelled, on_bad=recipe.on_bad_sample, seed=recipe.seed, workers=recipe.workers, task=recipe.task,
+        label_delimiter=recipe.label_delimiter, order=recipe.order, progress=progress,
+    )  # fmt: skip

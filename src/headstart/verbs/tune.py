@@ -140,30 +140,19 @@ def tune(
     return Run(out)
 
 
-def read_target(plan: Recipe, progress: Progress) -> Any:
-    """The data of a recipe, prepared."""
-    from headstart.verbs.prepare import prepare
-
-    return prepare(
-        plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
-        test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
-        on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, task=plan.task,
-        label_delimiter=plan.label_delimiter, order=plan.order, unlabelled=plan.unlabelled, progress=progress,
-    )  # fmt: skip
-
-
 def _through(
     plan: Recipe, values: dict[str, Any], own: dict[str, Any], work: Path, out: Path, workers: int | None, budget: float | None,
     progress: Progress,
 ) -> None:  # fmt: skip
     """Everything between an open run folder and a finished one."""
+    from headstart.verbs.prepare import prepare_recipe
     from headstart.verbs.tune_report import report_search
     from headstart.verbs.tune_trials import Deadline
     from headstart.verbs.work import work_through
 
     began = time.time()
     kept = read_json(work / SEARCH)
-    target = read_target(plan, progress)
+    target = prepare_recipe(plan, progress)
     question = _question(
         plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None
     )
@@ -335,7 +324,9 @@ def _join(
     """Work on the trials of a study that was begun elsewhere."""
     import tempfile
 
-    target = read_target(plan, progress)
+    from headstart.verbs.prepare import prepare_recipe
+
+    target = prepare_recipe(plan, progress)
     until = time.time() + budget if budget else None
     question = _question(plan, values, own, target, progress, kept={}, work=None, until=until)
     from headstart.training.search.book import need_optuna, open_storage

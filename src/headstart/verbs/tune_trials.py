@@ -27,9 +27,9 @@ from headstart.training.finetune import DECODED_BYTES
 from headstart.training.search.book import Book, first_rung, open_storage
 from headstart.training.search.judge import Judged, cut, judge, with_epochs
 from headstart.training.search.space import Space
-from headstart.training.transfer import solved_head
+from headstart.training.transfer import solved_head, task_of
 from headstart.verbs.decide import CLOSING
-from headstart.verbs.prepare import Prepared
+from headstart.verbs.prepare import Prepared, prepare_recipe
 from headstart.verbs.settings import settings_of
 from headstart.verbs.tune_space import apply
 
@@ -163,10 +163,15 @@ class Bench:
         device = pick_device(recipe.device)
 
         def head(fold: int, train_set: ImageDataset) -> Any:
-            key = (source.digest, source.preprocessing.digest, fold, str(recipe.imbalance))
+            key = (source.digest, source.preprocessing.digest, fold, str(recipe.imbalance), recipe.loss)
             if key not in self.heads:
                 self.heads[key] = solved_head(
-                    source, train_set, settings, device=device, seed=recipe.seed, cache_dir=cache_root()
+                    source,
+                    task_of(train_set, settings),
+                    train_set,
+                    device=device,
+                    seed=recipe.seed,
+                    cache_dir=cache_root(),
                 )
             return self.heads[key]
 
@@ -331,7 +336,6 @@ def worker(path: str, device: str | None = None) -> int:
 
     from headstart.folder import read_json
     from headstart.progress import SILENT
-    from headstart.verbs.tune import read_target
 
     parent = os.getppid()
 
@@ -341,7 +345,7 @@ def worker(path: str, device: str | None = None) -> int:
 
     try:
         question = Question.from_dict(read_json(Path(path)))
-        target = read_target(make_recipe(question.values), SILENT)
+        target = prepare_recipe(make_recipe(question.values), SILENT)
         work(question, target, device=device, after=lambda book: orphaned(), on_epoch=orphaned)
     except HeadstartError as error:
         print(error, flush=True)

@@ -36,7 +36,7 @@ from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
-from headstart.verbs.prepare import Prepared, prepare
+from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
@@ -51,12 +51,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     check_words(plan)
     check_recipe(plan)
     with clock("data"):
-        target = prepare(
-            plan.data, path_col=plan.path_col, label_col=plan.label_col, split_col=plan.split_col, group=plan.group,
-            test_fraction=plan.test_fraction, valid_fraction=plan.valid_fraction, labels_per_class=plan.labels_per_class,
-            unlabelled=plan.unlabelled, on_bad=plan.on_bad_sample, seed=plan.seed, workers=plan.workers, task=plan.task,
-            label_delimiter=plan.label_delimiter, order=plan.order, progress=progress,
-        )  # fmt: skip
+        target = prepare_recipe(plan, progress)
     scoring = SCORING[target.dataset.task]
     metric = scoring.check_metric(plan.metric, target.classes)
     check_obeyed(plan, target.dataset.task)
