@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from headstart.errors import RecipeError, sentence
-from headstart.sources.source import Layer
-from headstart.strategies.tuning.adapters import RATE
-from headstart.strategies.tuning.discriminative import BN
-from headstart.strategies.tuning.tuning import Stage, Tuning
+from headstart.strategies.tuning.few import BN, Few
 
 
 @dataclass(frozen=True)
-class Biases(Tuning):
+class Biases(Few):
     """BitFit: the bias of every linear, convolution and norm layer moves, every weight stays.
 
     Args:
@@ -25,12 +21,9 @@ class Biases(Tuning):
         RecipeError: values outside these.
     """
 
-    lr_scale: float = RATE
-    bn: str = "frozen"
-
     only: ClassVar[str] = "bias"
     has: ClassVar[str] = "biases"
-    words: ClassVar[str] = "biases trained (BitFit)"
+    what: ClassVar[str] = "biases trained (BitFit)"
 
     def __post_init__(self) -> None:
         if self.lr_scale <= 0:
@@ -40,11 +33,7 @@ class Biases(Tuning):
 
     @property
     def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({self.has, *(["batch_norms"] if self.bn != type(self).bn else [])})
-
-    def stages(self, layers: Sequence[Layer]) -> list[Stage]:
-        return [Stage(layer, True, self.lr_scale, only=self.only, bn=self.bn) for layer in layers]
+        return super().needs | {self.has}
 
     def describe(self) -> str:
-        bn = "" if self.bn == type(self).bn else ", batch norms adapt"
-        return f"{self.words} at {self.lr_scale:g} times the rate{bn}"
+        return f"{self.what} {self.words()}"

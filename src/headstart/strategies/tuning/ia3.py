@@ -11,7 +11,6 @@ from torch import nn
 from headstart.errors import RecipeError, sentence
 from headstart.sources.source import Layer
 from headstart.strategies.tuning.adapters import (
-    RATE,
     counted,
     exactly,
     inject,
@@ -20,12 +19,11 @@ from headstart.strategies.tuning.adapters import (
     require_peft,
     targets,
 )
-from headstart.strategies.tuning.discriminative import BN
-from headstart.strategies.tuning.tuning import Stage, Tuning
+from headstart.strategies.tuning.few import BN, Few
 
 
 @dataclass(frozen=True)
-class IA3(Tuning):
+class IA3(Few):
     """Activations are rescaled by learned vectors that start at one: ``l * (W x)``, and ``W (l * x)`` inside an MLP.
 
     The paper scales keys, values and the inner activations of each MLP. Here every linear and convolution layer scales
@@ -41,9 +39,6 @@ class IA3(Tuning):
         HandshakeError: from :meth:`rewire`, where no layer can carry an adapter.
     """
 
-    lr_scale: float = RATE
-    bn: str = "frozen"
-
     def __post_init__(self) -> None:
         if self.lr_scale <= 0:
             raise RecipeError(
@@ -52,13 +47,6 @@ class IA3(Tuning):
         if self.bn not in BN:
             raise RecipeError(sentence("unknown value of the argument 'bn'", got=self.bn, allowed=list(BN)))
         require_peft()
-
-    @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"batch_norms"}) if self.bn != type(self).bn else frozenset()
-
-    def stages(self, layers: Sequence[Layer]) -> list[Stage]:
-        return [Stage(layer, True, self.lr_scale, only="adapter", bn=self.bn) for layer in layers]
 
     def rewire(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> None:
         from peft import IA3Config
@@ -76,8 +64,7 @@ class IA3(Tuning):
         merge(backbone)
 
     def describe(self) -> str:
-        bn = "" if self.bn == type(self).bn else ", batch norms adapt"
-        return f"(IA)3 vectors at {self.lr_scale:g} times the rate{bn}"
+        return f"(IA)3 vectors {self.words()}"
 
 
 def mlps(backbone: nn.Module, names: Sequence[str]) -> tuple[set[str], set[str]]:

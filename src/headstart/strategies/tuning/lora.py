@@ -10,7 +10,6 @@ from torch import nn
 from headstart.errors import RecipeError, sentence
 from headstart.sources.source import Layer
 from headstart.strategies.tuning.adapters import (
-    RATE,
     counted,
     exactly,
     inject,
@@ -19,12 +18,11 @@ from headstart.strategies.tuning.adapters import (
     require_peft,
     targets,
 )
-from headstart.strategies.tuning.discriminative import BN
-from headstart.strategies.tuning.tuning import Stage, Tuning
+from headstart.strategies.tuning.few import BN, Few
 
 
 @dataclass(frozen=True)
-class LoRA(Tuning):
+class LoRA(Few):
     """Every weight ``W`` stays, and a product of low rank beside it moves: ``W + (alpha / rank) B A``.
 
     ``A`` (rank, in) starts random, ``B`` (out, rank) at zero, so that the first forward pass is the source's. A
@@ -46,8 +44,6 @@ class LoRA(Tuning):
 
     rank: int = 8
     alpha: float = 0.0
-    lr_scale: float = RATE
-    bn: str = "frozen"
     dora: bool = False
 
     def __post_init__(self) -> None:
@@ -65,13 +61,6 @@ class LoRA(Tuning):
     @property
     def name(self) -> str:
         return "dora" if self.dora else "lora"
-
-    @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"batch_norms"}) if self.bn != type(self).bn else frozenset()
-
-    def stages(self, layers: Sequence[Layer]) -> list[Stage]:
-        return [Stage(layer, True, self.lr_scale, only="adapter", bn=self.bn) for layer in layers]
 
     def rewire(self, backbone: nn.Module, layers: Sequence[Layer], size: int) -> None:
         from peft import LoraConfig
@@ -99,8 +88,7 @@ class LoRA(Tuning):
 
     def describe(self) -> str:
         alpha = f", alpha {self.alpha:g}" if self.alpha else ""
-        bn = "" if self.bn == type(self).bn else ", batch norms adapt"
-        return f"{'DoRA' if self.dora else 'LoRA'} of rank {self.rank:g}{alpha} at {self.lr_scale:g} times the rate{bn}"
+        return f"{'DoRA' if self.dora else 'LoRA'} of rank {self.rank:g}{alpha} {self.words()}"
 
 
 def _sides(module: nn.Module) -> tuple[int, int]:

@@ -14,4 +14,4 @@ class Norms(Biases):
 
     only: ClassVar[str] = "norm"
     has: ClassVar[str] = "norms"
-    words: ClassVar[str] = "norm layers trained"
+    what: ClassVar[str] = "norm layers trained"
