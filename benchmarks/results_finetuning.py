@@ -41,6 +41,8 @@ TARGETS = {
 SOURCE, SIZE, BATCH, STEPS, TEST = "bundled/objects", 64, 16, 48, 200
 NEEDS_MORE = {"fixmatch", "pseudo"}
 """Forms that learn from unlabelled images too: not comparable in this table."""
+TWO_EPOCHS = {"gradual", "smallloss"}
+"""Forms that do nothing in the first epoch."""
 EXTRA = [
     "finetune(layer_decay=0.5)", "finetune(bn=frozen)", "last(2)", "probe>last(2)", "probe>finetune+l2sp", "probe>finetune(bn=adapt)",
     "probe>finetune(bn=adapt)+l2sp",
@@ -97,8 +99,7 @@ def run_cell(
     epochs = None
     if strategy.procedure.by_steps:
         each = max(1, -(-len(train_set) // BATCH))
-        # an epoch at least; gradual unfreezing opens nothing in one alone, and has two
-        epochs = max(2 if form == "gradual" else 1, round(STEPS / cost[form] / each))
+        epochs = max(2 if form in TWO_EPOCHS else 1, round(STEPS / cost[form] / each))
         settings = replace(settings, optimisation={"epochs": epochs})
     start = time.perf_counter()
     moved = transfer(
@@ -172,8 +173,8 @@ INTRO = f"""## Forms of fine-tuning under one budget
 Made by `python benchmarks/results_finetuning.py --data ../shared/data --out docs/results.md`. Source {SOURCE} at {SIZE} pixels; the budget is
 the time of {STEPS} updates of {BATCH} images by plain fine-tuning (what two cores could do: too short for large targets, so the table says
 what wins **under a small budget**); at most {TEST} test images; no validation images, the last epoch counts. Default weights and rates of
-every form; nothing was tuned. Every form has at least one epoch, `gradual` two, which on the whole of a large target is more than the budget
-(for all forms alike, but twice as much for `gradual`). The interval is a bootstrap over targets and the problems of each. The cost of an update is beside one of plain
+every form; nothing was tuned. Every form has at least one epoch (`gradual` and `smallloss` two: they do nothing in one alone), which on the whole of a large target is more than the budget
+(for all forms alike, but twice as much for those two). The interval is a bootstrap over targets and the problems of each. The cost of an update is beside one of plain
 fine-tuning, measured on the same machine with both cores in use.
 """
 
