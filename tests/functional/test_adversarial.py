@@ -110,8 +110,8 @@ def confusion_by_loops(logits, temperature):
     p = [[x / sum(row) for x in row] for row in p]
     w = [1 + math.exp(sum(x * math.log(x) for x in row)) for row in p]
     w = [b * x / sum(w) for x in w]
-    c = [[sum(p[i][j] * w[i] * p[i][l] for i in range(b)) for l in range(k)] for j in range(k)]
-    return sum(c[j][l] / sum(c[j]) for j in range(k) for l in range(k) if l != j) / k
+    c = [[sum(p[i][j] * w[i] * p[i][m] for i in range(b)) for m in range(k)] for j in range(k)]
+    return sum(c[j][m] / sum(c[j]) for j in range(k) for m in range(k) if m != j) / k
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
