@@ -28,10 +28,9 @@ def median_width(distances: torch.Tensor) -> float:
         distances: (n, n), of :func:`pair_distances`; read without gradient.
     """
     n = len(distances)
-    first, second = torch.triu_indices(n, n, 1, device=distances.device)
-    pairs = distances.detach()[first, second]
-    if not len(pairs):
+    if n < 2:
         return 1.0
+    pairs = distances.detach().flatten()[1:].view(n - 1, n + 1)[:, :-1]  # all but the diagonal
     middle = float(pairs.median()) or float(pairs.mean())
     return middle if middle > 0 else 1.0
 
@@ -49,5 +48,5 @@ def gaussian_kernels(distances: torch.Tensor, widths: int = 5, width: float | No
         width: s > 0; ``None`` is :func:`median_width`, a constant for the gradient.
     """
     middle = median_width(distances) if width is None else width
-    powers = [2.0 ** (k - (widths - 1) / 2) for k in range(widths)]
-    return torch.stack([torch.exp(distances / (-middle * power)) for power in powers]).mean(0)
+    each = [-1 / (middle * 2.0 ** (k - (widths - 1) / 2)) for k in range(widths)]
+    return torch.exp(distances * distances.new_tensor(each)[:, None, None]).mean(0)

@@ -24,19 +24,24 @@ def kernel_discrepancy(
     Returns:
         0 with gradient where a domain has no row that counts.
     """
-    n = len(source)
-    sides = (K[:n, :n], source), (K[n:, n:], target)
+    Q = pair_weights(source, target, unbiased)
+    return nothing(K) if Q is None else (K * Q).sum()
+
+
+def pair_weights(source: torch.Tensor, target: torch.Tensor, unbiased: bool) -> torch.Tensor | None:
+    """What each pair of rows counts, (n + m, n + m), ``None`` where there is nothing to compare."""
     if not comparable(source, target):
-        return nothing(K)
-    if not unbiased:
-        return sum((side @ k @ side for k, side in sides), K.new_zeros(())) - 2 * source @ K[:n, n:] @ target
-    total = K.new_zeros(())
-    for k, side in sides:
-        pairs = torch.outer(side, side).fill_diagonal_(0)
-        if not pairs.any():
-            return nothing(K)
-        total = total + (k * pairs).sum() / pairs.sum()
-    return total - 2 * source @ K[:n, n:] @ target
+        return None
+    n, signed = len(source), torch.cat([source, -target])
+    Q = torch.outer(signed, signed)
+    if unbiased:
+        for within in (Q[:n, :n], Q[n:, n:]):
+            within.diagonal().zero_()
+            mass = float(within.sum())
+            if mass == 0:
+                return None
+            within /= mass
+    return Q
 
 
 def class_discrepancies(K: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -24,12 +24,12 @@ class Alignment(OnTwoDomains):
     Args:
         weight: > 0, default 1.
         ramp: >= 0, default 10.
-        threshold: in [0, 1), default 0.9.
+        threshold: in [0, 1), default 0.5.
         apart: >= 0, what keeping different classes apart counts, default 1 (the paper's).
         widths: kernels, a whole number >= 1, default 5.
     """
 
-    threshold: float = 0.9
+    threshold: float = 0.5
     apart: float = 1.0
     widths: float = 5
 

@@ -21,12 +21,13 @@ class DAN(OnTwoDomains):
     layers), all pairs of a batch (the paper: a linear-time estimate), and kernels that count alike.
 
     Args:
-        weight: > 0, default 1.
+        weight: > 0, default 10. The kernels are averaged; the authors' code adds up its five.
         ramp: >= 0, default 10.
         widths: kernels, a whole number >= 1, default 5.
         unbiased: the U-statistic (default), or the V-statistic.
     """
 
+    weight: float = 10.0
     widths: float = 5
     unbiased: bool = True
 

@@ -19,9 +19,11 @@ class DeepCORAL(OnTwoDomains):
     features' scale; the paper chooses the weight so that it is about the task's loss at the end.
 
     Args:
-        weight: > 0, default 1.
+        weight: > 0, default 30.
         ramp: >= 0, default 10.
     """
+
+    weight: float = 30.0
 
     name = "deepcoral"
 

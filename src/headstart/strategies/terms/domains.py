@@ -16,21 +16,21 @@ from headstart.strategies.terms.term import Term
 DOMAIN_TERMS: dict[str, Part[Term]] = {
     # discrepancies
     "dan": Part(
-        DAN, {"weight": 1.0, "ramp": 10.0, "widths": 5, "unbiased": True},
+        DAN, {"weight": 10.0, "ramp": 10.0, "widths": 5, "unbiased": True},
         "features of two domains brought together by multi-kernel MMD (Long et al. 2015)",
     ),
     "jan": Part(
-        JAN, {"weight": 1.0, "ramp": 10.0, "widths": 5, "unbiased": True},
+        JAN, {"weight": 10.0, "ramp": 10.0, "widths": 5, "unbiased": True},
         "the same of features and class probabilities together (Long et al. 2017)",
     ),
     "deepcoral": Part(
-        DeepCORAL, {"weight": 1.0, "ramp": 10.0}, "covariances of two domains brought together (Sun & Saenko 2016)"
+        DeepCORAL, {"weight": 30.0, "ramp": 10.0}, "covariances of two domains brought together (Sun & Saenko 2016)"
     ),
     "cmd": Part(
         CMD, {"weight": 1.0, "ramp": 10.0, "moments": 5}, "central moments of two domains brought together (Zellinger et al. 2017)"
     ),
     "swd": Part(
-        SlicedWasserstein, {"weight": 1.0, "ramp": 10.0, "directions": 128},
+        SlicedWasserstein, {"weight": 3.0, "ramp": 10.0, "directions": 128},
         "quantiles along random directions brought together (sliced Wasserstein; Lee et al. 2019)",
     ),
     "afn": Part(
@@ -41,7 +41,7 @@ DOMAIN_TERMS: dict[str, Part[Term]] = {
         "beside dann or cdan: the largest singular values of each domain's features kept small (Chen et al. 2019)",
     ),
     "alignment": Part(
-        Alignment, {"weight": 1.0, "ramp": 10.0, "threshold": 0.9, "apart": 1.0, "widths": 5},
+        Alignment, {"weight": 1.0, "ramp": 10.0, "threshold": 0.5, "apart": 1.0, "widths": 5},
         "equal classes of two domains together, others apart, on confident predictions (Kang et al. 2019)",
     ),
 }  # fmt: skip

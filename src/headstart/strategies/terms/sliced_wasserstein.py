@@ -19,11 +19,12 @@ class SlicedWasserstein(OnTwoDomains):
     features' scale.
 
     Args:
-        weight: > 0, default 1.
+        weight: > 0, default 3.
         ramp: >= 0, default 10.
         directions: a whole number >= 1, default 128 (Lee et al.).
     """
 
+    weight: float = 3.0
     directions: float = 128
 
     name = "swd"
