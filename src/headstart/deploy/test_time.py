@@ -110,7 +110,7 @@ def _passing(
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     for rows in chunks(len(dataset), batch_size):
         for batch in batches(dataset.subset(rows), preprocessing, batch_size=len(rows)):
-            yield rows, batch.images
+            yield rows, batch.inputs
 
 
 def refuse(backbone: nn.Module, task: Task, how: TestTime, largest: int) -> None:
