@@ -10,6 +10,7 @@ from headstart.data.rows import Rows
 from headstart.errors import HandshakeError, sentence
 from headstart.sources.bottleneck import Network
 from headstart.sources.source import Source
+from headstart.sources.taps import Tapped
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.shot import SHOT
 from headstart.strategies.tuning.full import Full
@@ -56,12 +57,17 @@ def source_free_images(source: Source, target: Rows, options: Optimisation, **mo
         target: images (:class:`headstart.data.rows.ImageRows`) with the preprocessing of the source.
 
     Raises:
-        HandshakeError: the source has no head, or its classes have no names.
+        HandshakeError: the source has no head, its classes have no names, or the head reads earlier layers than the last.
     """
     if source.head is None or not source.classes:
         raise HandshakeError(
             sentence("SHOT keeps the head of the source model, but this one has none", where=source.name,
                      fix="a run folder of headstart fit as SOURCE")
+        )  # fmt: skip
+    if isinstance(source.backbone, Tapped):
+        raise HandshakeError(
+            sentence("SHOT trains the layers that the head reads, but the head of this model reads earlier ones than the last",
+                     where=source.name, fix="a run folder of headstart fit --strategy finetune or probe")
         )  # fmt: skip
     weight, bias = source.head
     head = nn.Linear(weight.shape[1], len(weight))
