@@ -141,7 +141,9 @@ def test_the_share_grows_in_a_line():
 def test_the_teacher_follows_every_update_and_learns_nothing_itself():
     start = starting()
     bound = MeanTeacher(decay=0.6, rampup=0).bind(start)
-    assert not list(bound.parameters())
+    assert not list(bound.parameters()) and {"step", "teacher/head/weight"} <= set(
+        bound.state_dict()
+    )  # what a checkpoint keeps
     kept = [copy.deepcopy(start.model)]
     for _ in range(5):
         with torch.no_grad():
