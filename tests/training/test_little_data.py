@@ -69,6 +69,7 @@ ACTS = {
     "smallloss": {"strategy": "smallloss(0.4)"},
     "fixmatch": {"strategy": "fixmatch(threshold=0)", "feeding": WITH},
     "pseudo": {"strategy": "pseudo(threshold=0)", "feeding": WITH},
+    "meanteacher": {"strategy": "finetune+meanteacher(rampup=0)", "feeding": WITH},
     "focal": {"loss": parse_loss("focal")},
     "logit_adjusted": {"loss": parse_loss("logit_adjusted")},
     "effective": {"imbalance": "effective(0.5)"},
@@ -85,7 +86,7 @@ def test_it_acts_and_resumes_to_the_same(name, source, plain, tmp_path):
     with pytest.raises(KeyboardInterrupt):  # after the second epoch, before its checkpoint
         run(source, folder=tmp_path, stop_after=2, **ACTS[name])
     assert torch.equal(weights(run(source, folder=tmp_path, **ACTS[name])), weights(whole))
-    term = name if name in ("elr", "smallloss", "fixmatch", "pseudo") else None
+    term = name if name in ("elr", "smallloss", "fixmatch", "pseudo", "meanteacher") else None
     assert term is None or whole.history[-1][term] != 0
 
 

@@ -45,6 +45,12 @@ AbstainBelow = typer.Option(
     None, "--abstain-below", help="Say nothing where the confidence is lower, such as 0.7.", show_default=False
 )
 Tta = typer.Option(1, "--tta", help="Mean over this many views of each image: mirrored and cropped, 1 to 10.")
+Adapt = typer.Option(
+    None,
+    "--adapt",
+    help="Adapt a copy of the model to these images: bn (batch-norm statistics) or tent; bn(prior=16), tent(lr=0.001).",
+    show_default=False,
+)
 
 
 def taught(text: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from headstart.cli.common import (
     AbstainBelow,
+    Adapt,
     Coverage,
     Device,
     Json,
@@ -46,6 +47,7 @@ def evaluate(
     sets: str = Sets,
     abstain_below: float = AbstainBelow,
     tta: int = Tta,
+    adapt: str = Adapt,
     path_col: str = PathCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
@@ -72,6 +74,7 @@ def evaluate(
         sets=sets,
         abstain_below=abstain_below,
         tta=tta,
+        adapt=adapt,
         path_col=path_col,
         label_col=label_col,
         split_col=split_col,

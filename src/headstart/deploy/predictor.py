@@ -14,10 +14,11 @@ from torch import nn
 from headstart.data.dataset import ImageDataset
 from headstart.data.views import view, view_names
 from headstart.deploy.taps import load_taps
+from headstart.deploy.test_time import parse_test_time, predict_adapting
 from headstart.errors import RunError, sentence
 from headstart.features.extract import extract
 from headstart.features.precision import fold_batch_norm
-from headstart.progress import Progress
+from headstart.progress import SILENT, Progress
 from headstart.sources import load_source
 from headstart.tasks.catalogue import TASKS
 from headstart.tasks.task import Task
@@ -64,7 +65,13 @@ class Predictor:
         self.device = pick_device(device)
 
     def probabilities(
-        self, dataset: ImageDataset, *, batch_size: int = 64, tta: int = 1, progress: Progress | None = None
+        self,
+        dataset: ImageDataset,
+        *,
+        batch_size: int = 64,
+        tta: int = 1,
+        adapt: str | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """What the task decodes, float32 (n, M), in the order of the data set: class or label probabilities (n, K), a quantity
         (n, 1), embeddings (n, D).
@@ -72,10 +79,23 @@ class Predictor:
         Args:
             tta: the mean over this many views of each image (:mod:`headstart.data.views`); 1 is the image alone. Mirrored
                 views are among them where training mirrored images too.
+            adapt: test-time adaptation to these images, see :mod:`headstart.deploy.test_time`; this model stays as it is.
 
         Raises:
-            RunError: more views than there are.
+            RunError: more views than there are; an adaptation that has nothing to adapt, or views besides.
         """
+        if adapt is not None:
+            if tta != 1:
+                raise RunError(
+                    sentence(
+                        "adapt and tta are not taken together", got=f"adapt {adapt}, tta {tta}", fix="one of the two"
+                    )
+                )
+            assert self.source.head is not None
+            return predict_adapting(
+                self.source.backbone, self.source.head, self.task, parse_test_time(adapt), dataset, self.source.preprocessing,
+                batch_size=batch_size, device=self.device, progress=SILENT if progress is None else progress,
+            )  # fmt: skip
         source, names = self.source, self._views(tta)
         if tta > 1:
             source = replace(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
+from headstart.data.batch import Batch
 from headstart.data.rows import ImageRows, Rows
 from headstart.progress import SILENT, Progress
 from headstart.sources.bottleneck import Network
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
+from headstart.strategies.terms.checks import refuse_waiting
 from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import parts_of
@@ -34,6 +37,7 @@ def adapt(
     *,
     batch_size: int = 32,
     dropout: float = 0.0,
+    head: nn.Module | None = None,
     device: torch.device,
     seed: int,
     validate: Callable[[Model], dict[str, float]] | None = None,
@@ -49,6 +53,7 @@ def adapt(
         strategy: terms with the need ``"target_stream"`` compare the two.
         target: ``None`` for a strategy that learns from labelled domains alone.
         batch_size: labelled inputs an update; as many of the target come beside them.
+        head: what to start from; default: a new one of the task.
         validate, metric, folder: as for :func:`headstart.training.loop.train`.
 
     Raises:
@@ -57,10 +62,17 @@ def adapt(
     """
     given = facts(network, labelled, target)
     stages = handshake(strategy, network.layers, task, pretrained=network.pretrained, has=given)
+    refuse_waiting(strategy.terms, options.epochs)
     stream = unlabelled_stream(strategy.terms)
-    batches = DomainBatches(labelled, target, batch_size, seed, views=stream is not None)
+    batches = DomainBatches(
+        labelled, target, batch_size, seed, views=stream is not None, ratio=1.0 if stream is None else stream[0]
+    )
     torch.manual_seed(seed)
-    model = Model(network.backbone, task.head(network.width), dropout)
+    model = Model(network.backbone, task.head(network.width) if head is None else head, dropout)
+
+    def epochs(epoch: int) -> Iterator[Batch]:
+        both = strategy.procedure.labelled(epoch / options.epochs)
+        return batches(epoch) if both else batches.target_alone(epoch)
 
     start = Start(
         model, network.layers, task, lambda: labelled.batches, device, seed, total=len(labelled.rows),
@@ -71,7 +83,7 @@ def adapt(
     model.to(device)
     objective = bind(strategy, stages, start)
     fitted = train(
-        objective, batches, batches.steps, options, device=device, seed=seed, validate=validate, metric=metric,
+        objective, epochs, batches.steps, options, device=device, seed=seed, validate=validate, metric=metric,
         folder=folder, progress=progress, name=name,
     )  # fmt: skip
     unbind(strategy, fitted.model)

@@ -57,8 +57,8 @@ class Labelled:
 class DomainBatches:
     """Epoch -> batches, the same for the same epoch and seed; to be called as :func:`headstart.training.loop.train` does.
 
-    A batch has ``size`` labelled inputs, shared evenly among the domains that they are of, and as many of the target (all of
-    them where these are fewer). An epoch has about as many labelled inputs as there are. Every input of a domain
+    A batch has ``size`` labelled inputs, shared evenly among the domains that they are of, and ``ratio`` times as many of the
+    target (all of them where these are fewer). An epoch has about as many labelled inputs as there are. Every input of a domain
     comes once before any comes again, over the borders of epochs.
 
     Args:
@@ -66,6 +66,7 @@ class DomainBatches:
         target: unlabelled inputs of the domain that is adapted to, or ``None``.
         size: labelled inputs a batch.
         views: give two varied views of the target's inputs too.
+        ratio: inputs of the target to a labelled one, > 0.
         vary: augment.
 
     Raises:
@@ -73,8 +74,9 @@ class DomainBatches:
     """
 
     def __init__(
-        self, labelled: Labelled, target: Rows | None, size: int, seed: int, *, views: bool = False, vary: bool = True
-    ) -> None:
+        self, labelled: Labelled, target: Rows | None, size: int, seed: int, *, views: bool = False, vary: bool = True,
+        ratio: float = 1.0,
+    ) -> None:  # fmt: skip
         if target is not None and target.shape != labelled.rows.shape:
             raise DataError(
                 sentence("source and target have inputs of different shapes", got=f"{labelled.rows.shape} and {target.shape}",
@@ -92,7 +94,7 @@ class DomainBatches:
         self.labelled, self.target, self.seed, self.views, self.vary = labelled, target, seed, views, vary
         self.share = max(1, min(size, n) // len(self.groups))
         self.size = self.share * len(self.groups)
-        self.beside = 0 if target is None else min(max(2, self.size), len(target))
+        self.beside = 0 if target is None else min(max(2, round(ratio * self.size)), len(target))
         self.steps = max(1, n // self.size)
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
@@ -101,20 +103,37 @@ class DomainBatches:
             for d, group in enumerate(self.groups)
         ]
         order = np.concatenate([part.reshape(self.steps, self.share) for part in parts], axis=1).reshape(-1)
-        seeds = [int(s) for s in np.random.SeedSequence([self.seed, 4, epoch]).generate_state(3)]
+        seeds = self._seeds(epoch)
         inputs = self.labelled.rows.stream(order, self.size, seeds[0], vary=self.vary)
         index = iter(torch.as_tensor(order).split(self.size))
         if self.target is None:
             for x, rows in zip(inputs, index, strict=True):
                 yield self.labelled.batch(x, rows)
             return
+        for (x, rows), (t, at, weak, strong) in zip(
+            zip(inputs, index, strict=True), self._beside(epoch, seeds), strict=True
+        ):
+            yield replace(self.labelled.batch(x, rows), target=t, target_index=at, weak=weak, strong=strong)
+
+    def target_alone(self, epoch: int) -> Iterator[Batch]:
+        """The same epoch without a labelled input: those of the target are both ``inputs`` and ``target``."""
+        for t, at, weak, strong in self._beside(epoch, self._seeds(epoch)):
+            yield Batch(t, None, at, target=t, target_index=at, weak=weak, strong=strong)
+
+    def _seeds(self, epoch: int) -> list[int]:
+        return [int(s) for s in np.random.SeedSequence([self.seed, 4, epoch]).generate_state(3)]
+
+    def _beside(
+        self, epoch: int, seeds: list[int]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]]:
+        """The target's part of each batch: inputs, their rows, the two views."""
+        assert self.target is not None
         u = self.beside
         others = places(len(self.target), epoch * self.steps * u, self.steps * u, [self.seed, 5])
         targets = self.target.stream(others, u, seeds[1], vary=self.vary)
         pairs = self.target.views(others, u, seeds[2]) if self.views else None
-        for x, rows, t, at in zip(inputs, index, targets, torch.as_tensor(others).split(u), strict=True):
-            weak, strong = next(pairs) if pairs else (None, None)
-            yield replace(self.labelled.batch(x, rows), target=t, target_index=at, weak=weak, strong=strong)
+        for t, at in zip(targets, torch.as_tensor(others).split(u), strict=True):
+            yield t, at, *(next(pairs) if pairs else (None, None))
 
 
 def places(n: int, first: int, count: int, seed: list[int]) -> np.ndarray:

@@ -19,6 +19,7 @@ def evaluate(
     sets: str = "lac",
     abstain_below: float | None = None,
     tta: int = 1,
+    adapt: str | None = None,
     path_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
@@ -31,7 +32,8 @@ def evaluate(
     Args:
         run: a run folder.
         data: as for :func:`headstart.fit`.
-        coverage, sets, abstain_below, tta: as for :func:`headstart.predict`; scores of the sets and of what is answered come on top.
+        coverage, sets, abstain_below, tta, adapt: as for :func:`headstart.predict`; scores of the sets and of what is answered come on
+            top.
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
 
     Returns:
@@ -52,7 +54,7 @@ def evaluate(
     from headstart.evaluation.selective import answered_scores, set_scores
     from headstart.verbs.predict import check_options, check_task
 
-    check_options(coverage, sets, abstain_below, tta)
+    check_options(coverage, sets, abstain_below, tta, adapt)
     predictor = Predictor(run, device)
     task = predictor.task
     check_task(task, coverage, abstain_below, tta)
@@ -73,7 +75,7 @@ def evaluate(
         )
     assert dataset.labels is not None
     labels, scoring = dataset.labels, SCORING[task.name]
-    found = predictor.probabilities(dataset, tta=tta, progress=progress)
+    found = predictor.probabilities(dataset, tta=tta, adapt=adapt, progress=progress)
     less = [name for name, metric in scoring.metrics(task.classes).items() if not metric.larger]
     more: dict[str, Any] = {}
     if coverage is not None:

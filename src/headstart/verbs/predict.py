@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.deploy.test_time import parse_test_time
 from headstart.errors import RunError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
@@ -23,6 +24,7 @@ def predict(
     sets: str = "lac",
     abstain_below: float | None = None,
     tta: int = 1,
+    adapt: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -38,6 +40,8 @@ def predict(
         sets: ``"lac"`` (the smallest on average) or ``"aps"`` (larger for harder images).
         abstain_below: in (0, 1]: predict nothing where the confidence is lower.
         tta: mean over this many views of each image, 1 to 10 (:mod:`headstart.data.views`).
+        adapt: ``"bn"`` or ``"tent"``: test-time adaptation of a copy of the model to the images of this call
+            (:mod:`headstart.deploy.test_time`); the run stays as it is. Predictions then depend on what is predicted together.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -49,19 +53,20 @@ def predict(
         ``predicted`` there), with ``coverage`` also ``set`` (names joined by ``|``, the most likely first) and ``set_size``.
 
     Raises:
-        RunError: ``run`` is no run folder, keeps no held-out scores, or too few for ``coverage``; a value out of range.
+        RunError: ``run`` is no run folder, keeps no held-out scores, or too few for ``coverage``; a value out of range; an
+            adaptation that has nothing to adapt.
         DataError: an input is missing, or there is no image in it.
     """
     import pandas as pd
 
-    check_options(coverage, sets, abstain_below, tta)
+    check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "adaptation.json").is_file():
         from headstart.verbs.adapt_save import predict_rows
 
-        if coverage is not None or abstain_below is not None or tta != 1:
+        if coverage is not None or abstain_below is not None or tta != 1 or adapt is not None:
             raise RunError(
                 sentence(
-                    "coverage, abstain-below and tta are for image runs; this one is of adapt, over tables",
+                    "coverage, abstain-below, tta and adapt are for image runs; this one is of adapt, over tables",
                     got=str(run),
                     fix=f"headstart predict {run} INPUT",
                 )
@@ -82,7 +87,7 @@ def predict(
     good, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     frame = pd.DataFrame()
     if len(good):
-        found = predictor.probabilities(good, batch_size=batch_size, tta=tta, progress=progress)
+        found = predictor.probabilities(good, batch_size=batch_size, tta=tta, adapt=adapt, progress=progress)
         from dataclasses import replace
 
         frame = predictions_table(replace(good, classes=predictor.classes, root=""), found, predictor.task)
@@ -108,8 +113,10 @@ def _names(inside: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ..
     return "|".join(classes[k] for k in (-probabilities).argsort(kind="stable") if inside[k])
 
 
-def check_options(coverage: float | None, sets: str, abstain_below: float | None, tta: int) -> None:
-    """Refuse values that cannot act, before anything is loaded."""
+def check_options(
+    coverage: float | None, sets: str, abstain_below: float | None, tta: int, adapt: str | None = None
+) -> None:
+    """Refuse values that cannot act, before a model is loaded."""
     if coverage is None and sets != "lac":
         raise RunError(
             sentence("--sets chooses the kind of sets that --coverage asks for", got=sets, fix="--coverage 0.9")
@@ -128,6 +135,17 @@ def check_options(coverage: float | None, sets: str, abstain_below: float | None
             sentence(
                 "the held-out scores that make the sets are of single views, so with tta their coverage would not hold",
                 got=f"coverage {coverage}, tta {tta}",
+                fix="one of the two",
+            )
+        )
+    if adapt is None:
+        return
+    parse_test_time(adapt)
+    if coverage is not None or tta != 1:
+        raise RunError(
+            sentence(
+                "adapt goes neither with coverage, whose held-out scores are of the model as it was saved, nor with tta",
+                got=f"adapt {adapt}, " + (f"tta {tta}" if coverage is None else f"coverage {coverage}"),
                 fix="one of the two",
             )
         )

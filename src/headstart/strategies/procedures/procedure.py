@@ -44,6 +44,10 @@ class Procedure:
         """The steps of one update, at the share ``progress`` of the training."""
         return (Step(),)
 
+    def labelled(self, progress: float) -> bool:
+        """Whether an epoch that begins at the share ``progress`` of the training reads labelled inputs; else the target's alone."""
+        return True
+
     def losses(
         self,
         model: Model,

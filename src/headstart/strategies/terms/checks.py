@@ -24,7 +24,8 @@ def refuse_waiting(terms: Iterable[Term], epochs: int) -> None:
     """Refuse a term whose warm-up begins at nothing and lasts as long as the training.
 
     Raises:
-        HandshakeError: one epoch, and a term with a warm-up.
+        HandshakeError: one epoch, and a term with a warm-up; no epoch that begins after the share of the training for which a
+            term waits.
     """
     for term in terms:
         if epochs == 1 and getattr(term, "warmup", 0) > 0:
@@ -32,5 +33,12 @@ def refuse_waiting(terms: Iterable[Term], epochs: int) -> None:
                 sentence(
                     f"term {term.name!r} warms up from nothing through the first epoch, and there is no other, so it cannot act",
                     got="1 epoch", fix=f"--epochs 2 or more, or {term.name}(warmup=0)",
+                )
+            )  # fmt: skip
+        if (epochs - 1) / epochs < getattr(term, "waits", 0.0):
+            raise HandshakeError(
+                sentence(
+                    f"term {term.name!r} begins with the first epoch after {term.waits:.0%} of the training, and there is none",  # type: ignore[attr-defined]
+                    got=f"{epochs} epochs", fix="more --epochs, or a shorter warm-up",
                 )
             )  # fmt: skip

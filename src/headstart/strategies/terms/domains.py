@@ -15,6 +15,9 @@ from headstart.strategies.terms.feature_norm import AFN
 from headstart.strategies.terms.jan import JAN
 from headstart.strategies.terms.mcd import MCD
 from headstart.strategies.terms.mdd import MDD
+from headstart.strategies.terms.mean_teacher import MeanTeacher
+from headstart.strategies.terms.self_training import SelfTraining
+from headstart.strategies.terms.shot import SHOT
 from headstart.strategies.terms.sliced_wasserstein import SlicedWasserstein
 from headstart.strategies.terms.target_outputs import MCC, Entropy, InfoMax
 from headstart.strategies.terms.term import Term
@@ -75,5 +78,17 @@ DOMAIN_TERMS: dict[str, Part[Term]] = {
     "alignment": Part(
         Alignment, {"weight": 1.0, "ramp": 10.0, "threshold": 0.5, "apart": 1.0, "widths": 5},
         "equal classes of two domains together, others apart, on confident predictions (Kang et al. 2019)",
+    ),
+    "selftrain": Part(
+        SelfTraining, {"weight": 1.0, "first": 0.2, "last": 0.8, "warmup": 0.2},
+        "the most confident part of each class of the target taken for labels, anew before each epoch (Zou et al. 2018)",
+    ),
+    "meanteacher": Part(
+        MeanTeacher, {"weight": 3.0, "threshold": 0.0, "ratio": 1.0, "decay": 0.99, "rampup": 0.3},
+        "a moving average of the model teaches it on the target (Tarvainen & Valpola 2017, French et al. 2018)",
+    ),
+    "shot": Part(
+        SHOT, {"weight": 0.3, "source": 0.5},
+        "source training, then the target alone under a frozen head: sure, diverse, labelled by centroids (Liang et al. 2020)",
     ),
 }  # fmt: skip
