@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.errors import RecipeError
 from headstart.functional.minimax_entropy import negative_entropy
-from headstart.functional.open_set import boundary_loss, rejection, with_unknown
+from headstart.functional.open_set import boundary_loss
 from headstart.functional.partial import class_shares, row_weights, unlike_source
+from headstart.functional.rejection import rejection, unknown_label, with_unknown
 
 
 def test_class_shares_by_hand():
@@ -85,3 +87,10 @@ def test_negative_entropy_by_hand():
     expected = np.mean([np.log(0.5), 0.9 * np.log(0.9) + 0.1 * np.log(0.1)])
     assert negative_entropy(outputs).item() == pytest.approx(expected)
     assert negative_entropy(torch.zeros(3, 7)).item() == pytest.approx(-np.log(7))
+
+
+def test_the_label_of_the_unknown():
+    assert unknown_label(np.array([0, 1])) == -1 and unknown_label(np.array(["a", "b"])) == "unknown"
+    for known in (np.array([-1, 1]), np.array(["a", "unknown"])):
+        with pytest.raises(RecipeError, match="the name that an open set gives to all others"):
+            unknown_label(known)

@@ -44,6 +44,7 @@ _PLACES = {
     "MarginalizedDenoising": "marginalized_denoising",
     "LinearMongeMap": "monge",
     "NearestNeighborWeights": "nearest_neighbor_weights",
+    "OpenSetClassifier": "open_set",
     "OptimalTransport": "optimal_transport",
     "AdaptationPipeline": "pipeline",
     "make_adaptation_pipeline": "pipeline",

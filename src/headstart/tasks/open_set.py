@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.errors import RecipeError, sentence
+from headstart.functional.rejection import UNKNOWN, unknown_label
 from headstart.tasks.classification import Classification
 from headstart.tasks.losses import CROSS_ENTROPY, Loss
-
-UNKNOWN = "unknown"
 
 
 class OpenSet(Classification):
@@ -37,13 +35,10 @@ class OpenSet(Classification):
         loss: Loss = CROSS_ENTROPY,
         counts: np.ndarray | None = None,
     ) -> None:
-        if UNKNOWN in known:
-            raise RecipeError(
-                sentence("a class of the source has the name that an open set gives to all others", got=UNKNOWN,
-                         fix="another name for that class")
-            )  # fmt: skip
+        unknown_label(np.asarray(known, dtype=object))
         padded = [None if part is None else np.append(part, 1) for part in (class_weights, counts)]
         super().__init__(
             (*known, UNKNOWN), label_smoothing=label_smoothing, class_weights=padded[0], loss=loss, counts=padded[1]
         )
         self.known = tuple(known)
+

@@ -12,10 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from headstart.data.rows import ArrayRows, Rows
 from headstart.errors import ArrayError, sentence
+from headstart.functional.rejection import unknown_label
 from headstart.progress import SILENT, Progress
 from headstart.sources.bottleneck import Network, on_backbone, on_rows
 from headstart.strategies.grammar import parse_strategy
 from headstart.tasks.classification import Classification
+from headstart.tasks.open_set import OpenSet
 from headstart.tasks.regression import Regression
 from headstart.tasks.task import Task
 from headstart.training.adapt import adapt, outputs_of
@@ -46,7 +48,8 @@ class DeepAdapter(BaseEstimator):
         random_state: >= 0, default 0.
 
     Attributes:
-        classes_: labels, sorted (classification).
+        classes_: labels, sorted (classification); after them, with a term for open sets, the label of the unknown:
+            ``"unknown"``, or -1 beside numbers.
         history_: one row an epoch, each part of the loss by name.
         said_: what the terms tell, by name (weights of classes, of sources).
         model_, task_: what was trained.
@@ -83,6 +86,11 @@ class DeepAdapter(BaseEstimator):
     @property
     def _estimator_type(self) -> str:
         return "regressor" if self.task == "regression" else "classifier"
+
+    @property
+    def answers_unknown(self) -> bool:
+        """Whether a term gives the head an output for rows of no known class."""
+        return any("unknown_output" in term.needs for term in parse_strategy(self.strategy).terms)
 
     def fit(
         self,
@@ -155,7 +163,10 @@ class DeepAdapter(BaseEstimator):
             self.task_: Task = Regression(("value",), center=float(values.mean()), scale=float(values.std()) or 1.0)
             return values
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self.task_ = Classification(tuple(map(str, self.classes_)))
+        names = tuple(map(str, self.classes_))
+        self.task_ = OpenSet(names) if self.answers_unknown else Classification(names)
+        if self.answers_unknown:
+            self.classes_ = np.append(self.classes_, unknown_label(self.classes_))
         return codes.astype(np.int64)
 
     def _network(self, rows: Rows) -> Network:
