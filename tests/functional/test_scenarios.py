@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from headstart.errors import RecipeError
-from headstart.functional.minimax_entropy import negative_entropy
 from headstart.functional.open_set import boundary_loss
 from headstart.functional.partial import class_shares, row_weights, unlike_source
 from headstart.functional.rejection import rejection, unknown_label, with_unknown
@@ -80,13 +79,6 @@ def test_the_threshold_keeps_the_share_that_was_asked_for():
     np.testing.assert_array_equal(kept, p.max(1) >= threshold)
     np.testing.assert_array_equal(said[kept].argmax(1), logits[kept].argmax(1))
     assert temperature > 1.2, "logits that are too sure are cooled"
-
-
-def test_negative_entropy_by_hand():
-    outputs = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
-    expected = np.mean([np.log(0.5), 0.9 * np.log(0.9) + 0.1 * np.log(0.1)])
-    assert negative_entropy(outputs).item() == pytest.approx(expected)
-    assert negative_entropy(torch.zeros(3, 7)).item() == pytest.approx(-np.log(7))
 
 
 def test_the_label_of_the_unknown():

@@ -81,7 +81,9 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         rest, held = train_test_split(
             np.arange(len(y)), test_size=self.held_out, random_state=self.random_state, stratify=y
         )
-        given = {name: take(value, rest) if name in BY_ROW and value is not None else value for name, value in more.items()}
+        given = {
+            name: take(value, rest) if name in BY_ROW and value is not None else value for name, value in more.items()
+        }
         if X_target is not None and (has_fit_parameter(base, "X_target") or isinstance(base, AdaptationPipeline)):
             given["X_target"] = X_target
         self.estimator_ = base.fit(take(X, rest), y[rest], **given)

@@ -41,4 +41,3 @@ class OpenSet(Classification):
             (*known, UNKNOWN), label_smoothing=label_smoothing, class_weights=padded[0], loss=loss, counts=padded[1]
         )
         self.known = tuple(known)
-

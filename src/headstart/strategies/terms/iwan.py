@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from headstart.functional.gradient_reversal import ramp_up
+from headstart.functional.gradient_reversal import adversarial_schedule
 from headstart.functional.partial import unlike_source
-from headstart.strategies.terms.checks import check_argument
-from headstart.strategies.terms.discriminator import discriminator
-from headstart.strategies.terms.pada import domain_loss, ours
+from headstart.strategies.terms.adversary import check_hidden, faces, linear_head, nothing, perceptron
+from headstart.strategies.terms.pada import adversary
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -21,7 +20,7 @@ class IWAN(Term):
 
     The paper's equations 6 to 9: D is trained on features from which no gradient comes back; source rows count
     ``w = (1 - D) / mean(1 - D)`` (:func:`headstart.functional.partial.unlike_source`) in the loss of D_0, whose gradient is
-    reversed into the backbone and grows with :func:`headstart.functional.gradient_reversal.ramp_up`. The task's loss is not
+    reversed into the backbone and grows with :func:`headstart.functional.gradient_reversal.adversarial_schedule`. The task's loss is not
     weighed. Both share one backbone here, where the paper holds a second one for the source; its entropy of the target is the term
     ``entropy``: ``iwan+entropy(0.1)``.
 
@@ -42,8 +41,7 @@ class IWAN(Term):
     needs = frozenset({"target_stream", "trainable_backbone", "class_labels", "hard_labels"})
 
     def __post_init__(self) -> None:
-        good = self.hidden >= 1 and self.hidden == int(self.hidden)
-        check_argument(self.name, "hidden", self.hidden, good, "a whole number from 1 on")
+        check_hidden(self.name, self.hidden)
 
     def bind(self, start: Start) -> Penalty:
         return _Importance(self, start)
@@ -57,11 +55,10 @@ class _Importance(Penalty):
 
     def __init__(self, term: IWAN, start: Start) -> None:
         super().__init__()
-        head = start.model.head
-        assert isinstance(head, torch.nn.Linear)
+        head = linear_head(start)
         self.term, self.classes = term, start.task.classes
-        self.first = discriminator(head.in_features, int(term.hidden), start.seed)
-        self.second = discriminator(head.in_features, int(term.hidden), start.seed + 1)
+        self.first = perceptron(head.in_features, term.hidden, 1, start.seed)
+        self.second = perceptron(head.in_features, term.hidden, 1, start.seed + 1)
         self.register_buffer("sums", torch.zeros(2, head.out_features))
 
     def begin(self, model: torch.nn.Module, progress: float) -> None:
@@ -73,14 +70,24 @@ class _Importance(Penalty):
         return {"classes": {str(c): m for c, m, n in zip(self.classes, means, count, strict=False) if n}}
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        assert seen.target_features is not None and seen.batch.targets is not None
-        mine = ours(seen)
-        source, target, labels = seen.features[mine], seen.target_features, seen.batch.targets[mine]
-        given = None if seen.weights is None else seen.weights[mine]
-        telling = domain_loss(self.first, source.detach(), target.detach(), given, 1.0)
-        with torch.no_grad():
-            weights = unlike_source(self.first(source)[:, 0])
-            self.sums[0].index_add_(0, labels, weights)
-            self.sums[1].index_add_(0, labels, torch.ones_like(weights))
-        both = weights if given is None else weights * given
-        return self.term.weight * (telling + domain_loss(self.second, source, target, both, ramp_up(seen.progress)))
+        if not faces(seen):
+            return nothing(seen)
+        features, *_ = seen.source_side()
+        away = unlike_source(self.first(features.detach().float())[:, 0])
+        self._count(seen, away)
+        assert seen.target_features is not None
+        telling = adversary(
+            self.first,
+            replace(seen, features=seen.features.detach(), target_features=seen.target_features.detach()),
+            1.0,
+        )
+        coefficient = adversarial_schedule(seen.progress)
+        return self.term.weight * (telling + adversary(self.second, seen, coefficient, more=away))
+
+    @torch.no_grad()
+    def _count(self, seen: Seen, weights: torch.Tensor) -> None:
+        labels, domain = seen.batch.targets, seen.batch.domain
+        assert labels is not None
+        labels = labels if domain is None else labels[domain < seen.start.sources]
+        self.sums[0].index_add_(0, labels, weights)
+        self.sums[1].index_add_(0, labels, torch.ones_like(weights))

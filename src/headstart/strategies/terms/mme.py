@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from headstart.functional.entropies import entropy
 from headstart.functional.gradient_reversal import reverse_gradient
-from headstart.functional.minimax_entropy import negative_entropy
+from headstart.strategies.terms.adversary import nothing
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -44,7 +45,8 @@ class _Minimax(Penalty):
         self.term = term
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        assert seen.target_features is not None
+        if seen.target_features is None or not len(seen.target_features):
+            return nothing(seen)
         model = seen.model
         outputs = model.head(model.dropout(reverse_gradient(seen.target_features)))
-        return self.term.weight * negative_entropy(outputs)
+        return -self.term.weight * entropy(outputs.float()).mean()

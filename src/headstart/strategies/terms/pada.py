@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from headstart.functional.gradient_reversal import ramp_up, reverse_gradient
+from headstart.functional.domain_classifier import domain_loss
+from headstart.functional.gradient_reversal import adversarial_schedule, reverse_gradient
 from headstart.functional.partial import class_shares, row_weights
-from headstart.functional.weighted import weighted_mean
+from headstart.strategies.terms.adversary import check_hidden, faces, linear_head, nothing, perceptron
 from headstart.strategies.terms.asking import answers
-from headstart.strategies.terms.checks import check_argument
-from headstart.strategies.terms.discriminator import discriminator
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 from headstart.tasks.task import Model
 
@@ -22,9 +20,9 @@ from headstart.tasks.task import Model
 class PADA(Term):
     """``weight * L_d`` with the gradient reversed, source rows counted by gamma in it, in the task's loss and in other terms.
 
-    The paper's equation 7: ``1/n_s sum gamma_{y_i} L_y + lambda (1/n_s sum gamma_{y_i} L_d + 1/n_t sum L_d)``, gamma being the mean
+    The paper's equation 7: ``1/n_s sum gamma_{y_i} L_y - lambda L_d``, L_d counting source rows by gamma_{y_i} as well, gamma being the mean
     prediction for the target (:func:`headstart.functional.partial.class_shares`), taken anew before each epoch; the reversed
-    gradient grows with :func:`headstart.functional.gradient_reversal.ramp_up`. gamma is divided by its mean over the
+    gradient grows with :func:`headstart.functional.gradient_reversal.adversarial_schedule`. gamma is divided by its mean over the
     source, not by its largest value. Labelled rows of the target count 1.
 
     What it tells at the end: gamma by class.
@@ -46,8 +44,7 @@ class PADA(Term):
     })  # fmt: skip
 
     def __post_init__(self) -> None:
-        good = self.hidden >= 1 and self.hidden == int(self.hidden)
-        check_argument(self.name, "hidden", self.hidden, good, "a whole number from 1 on")
+        check_hidden(self.name, self.hidden)
 
     def bind(self, start: Start) -> Penalty:
         return _Partial(self, start)
@@ -62,11 +59,11 @@ class _Partial(Penalty):
 
     def __init__(self, term: PADA, start: Start) -> None:
         super().__init__()
-        head = start.model.head
-        assert isinstance(head, torch.nn.Linear) and start.target_batches is not None
+        head = linear_head(start)
+        assert start.target_batches is not None
         self.term, self.task, self.sources, self.device = term, start.task, start.sources, start.device
         self.target_batches = start.target_batches
-        self.discriminator = discriminator(head.in_features, int(term.hidden), start.seed)
+        self.discriminator = perceptron(head.in_features, term.hidden, 1, start.seed)
         counts = torch.zeros(head.out_features)
         for batch in start.batches():
             assert batch.targets is not None
@@ -90,32 +87,26 @@ class _Partial(Penalty):
         return {"classes": {str(c): float(s) for c, s in zip(names, self.shares, strict=True)}}
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        assert seen.target_features is not None
-        source = ours(seen)
-        return self.term.weight * domain_loss(
-            self.discriminator, seen.features[source], seen.target_features,
-            None if seen.weights is None else seen.weights[source], ramp_up(seen.progress),
-        )  # fmt: skip
+        return self.term.weight * adversary(self.discriminator, seen, adversarial_schedule(seen.progress))
 
 
-def ours(seen: Seen) -> torch.Tensor:
-    """bool (B,): which labelled rows are of a source, not of the target."""
-    domain = seen.batch.domain
-    if domain is None:
-        return torch.ones(len(seen.batch), dtype=torch.bool, device=seen.features.device)
-    return domain < seen.start.sources
-
-
-def domain_loss(
-    network: torch.nn.Module, source: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None, scale: float
+def adversary(
+    network: torch.nn.Module, seen: Seen, coefficient: float, more: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """``mean_i w_i L_d(source_i, 1) + mean_u L_d(target_u, 0)`` of a discriminator behind a reversed gradient, a scalar.
+    """:func:`headstart.functional.domain_classifier.domain_loss` of ``network`` behind a reversed gradient, source rows weighed.
 
     Args:
-        source: (B, width). target: (U, width). weights: (B,) or ``None``.
-        scale: of the gradient that comes back to the features, turned round.
+        network: (n, width) -> (n, 1), the logit of "of the source".
+        coefficient: of the gradient that comes back to the features, turned round.
+        more: (B',) factors on the weights of the rows of a source.
     """
-    logits = network(reverse_gradient(torch.cat([source, target]), scale))[:, 0].float()
-    ours, theirs = logits[: len(source)], logits[len(source) :]
-    first = weighted_mean(cross_entropy(ours, torch.ones_like(ours), reduction="none"), weights)
-    return first + cross_entropy(theirs, torch.zeros_like(theirs))
+    if not faces(seen):
+        return nothing(seen)
+    features, _, weights = seen.source_side()
+    assert seen.target_features is not None
+    if more is not None:
+        weights = more if weights is None else weights * more
+    with torch.autocast(features.device.type, enabled=False):
+        both = torch.cat([features, seen.target_features]).float()
+        logits = network(reverse_gradient(both, coefficient))
+        return domain_loss(logits[: len(features)], logits[len(features) :], weights)

@@ -185,7 +185,9 @@ def estimated(
             model = make_method(by).reweighter.fit(few, X_target=other)
             whole = len(few) == len(source)
             return np.asarray(model.weights_ if whole else model.predict_weights(source), dtype=np.float64), {}
-        model = make_method(by, **({} if by == "conditional_weights" else {"n_boot": 0})).fit(source, labels, X_target=target)
+        model = make_method(by, **({} if by == "conditional_weights" else {"n_boot": 0})).fit(
+            source, labels, X_target=target
+        )
     if by == "conditional_weights":
         return np.asarray(model.sample_weight_, dtype=np.float64), {}
     place = np.searchsorted(model.classes_, labels)
