@@ -107,10 +107,14 @@ def test_scores_are_means_over_rows_and_a_candidate_has_to_beat_the_noise():
     assert paired_error(a, b) == pytest.approx(np.std([1, 0, 0, 1], ddof=1) / 2)
     search = AdaptationSearchCV(["source_only", "scaler"])
     methods = ["source_only", "other"]
-    for better, choice in ((3, 1), (1, 0)):  # three of a hundred rows are more than a standard error, one is not
-        each = [np.zeros(100), np.r_[np.ones(better), np.zeros(100 - better)]]
-        assert search._choice(methods, np.array([0.0, better / 100]), each)[:2] == (choice, choice == 0)
-    assert AdaptationSearchCV(baseline=None)._choice(methods, np.array([0.0, 0.01]), each)[0] == 1
+    for worse, choice in (
+        (0, 1),
+        (2, 0),
+    ):  # three of a hundred rows better are beyond a standard error, with two worse not
+        each = [np.r_[np.zeros(3), np.ones(worse), np.zeros(97 - worse)], np.r_[np.ones(3), np.zeros(97)]]
+        means = np.array([part.mean() for part in each])
+        assert search._choice(methods, means, each)[:2] == (choice, choice == 0)
+    assert AdaptationSearchCV(baseline=None)._choice(methods, means, each)[0] == 1
 
 
 def test_the_search_keeps_what_each_candidate_says_of_the_target():
