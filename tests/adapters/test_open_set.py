@@ -28,7 +28,7 @@ def test_known_rows_stay_known_and_others_do_not(inside):
     X, y, Xt, yt = problem()
     model = OpenSetClassifier(inside).fit(X, y, X_target=Xt)
     said = model.predict(Xt)
-    assert model.classes_.tolist() == [0, 1, 2, -1] and model.n_held_out_ == 80
+    assert model.classes_.tolist() == [0, 1, 2, -1] and len(model.held_out_) == 80
     assert (said == yt)[yt != -1].mean() > 0.85 and (said == -1)[yt == -1].mean() > 0.8
     np.testing.assert_allclose(model.predict_proba(Xt).sum(1), 1)
 

@@ -22,7 +22,7 @@ BY_ROW = ("domain", "sample_weight")
 class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """``estimator`` with a threshold on its confidence, for a target with classes that the source does not have.
 
-    A share of the source's rows is held out. On them the probabilities are calibrated by one temperature (Guo et al. 2017), and
+    A share of the source's rows is held out (a deep adapter with ``select`` holds out its own, on which it chose the epoch too). On them the probabilities are calibrated by one temperature (Guo et al. 2017), and
     the threshold is the confidence that a share ``keep`` of them reaches; target rows below it are *unknown*
     (Hendrycks and Gimpel, ICLR 2017: maximum softmax probability). It needs no unknown example, and promises nothing for the target: rows that
     the shift makes uncertain are rejected with the unknown ones.
@@ -39,7 +39,7 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         estimator_: fitted on the other rows.
         classes_: its classes, and last the label of the unknown: ``"unknown"``, or -1 beside numbers.
         temperature_, threshold_.
-        n_held_out_: rows that these come from.
+        held_out_: int, the rows of X that these come from.
     """
 
     __metadata_request__fit = {"X_target": True}
@@ -78,20 +78,24 @@ class OpenSetClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                     fix="a smaller keep, or a larger held_out",
                 )
             )
-        rest, held = train_test_split(
-            np.arange(len(y)), test_size=self.held_out, random_state=self.random_state, stratify=y
-        )
+        rest = everything = np.arange(len(y))
+        if getattr(base, "select", None) is None:
+            rest, held = train_test_split(
+                everything, test_size=self.held_out, random_state=self.random_state, stratify=y
+            )
         given = {
             name: take(value, rest) if name in BY_ROW and value is not None else value for name, value in more.items()
         }
         if X_target is not None and (has_fit_parameter(base, "X_target") or isinstance(base, AdaptationPipeline)):
             given["X_target"] = X_target
         self.estimator_ = base.fit(take(X, rest), y[rest], **given)
+        if rest is everything:
+            held = self.estimator_.held_out_
         known = np.asarray(self.estimator_.classes_)
         said = log_probabilities(source_probabilities(self.estimator_, take(X, held)))
         self.temperature_, self.threshold_ = rejection(said, np.searchsorted(known, y[held]), self.keep)
         self.classes_ = np.append(known, label)
-        self.n_held_out_ = len(held)
+        self.held_out_ = held
         return self
 
     def _check(self, base: Any) -> None:

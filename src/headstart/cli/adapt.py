@@ -54,6 +54,10 @@ def adapt(
         None, "--batch-size", help="Labelled inputs an update of deep methods, as many of the target beside them [32].",
         show_default=False,
     ),
+    open_set: float = typer.Option(
+        None, "--open-set", show_default=False,
+        help="The target has classes that the source lacks: what is less sure than this share of held-out source rows is unknown.",
+    ),
     out: Path = typer.Option(None, "--out", "-o", help="Run folder [runs/adapt-TARGET, numbered].", show_default=False),
     force: bool = typer.Option(False, "--force", help="Overwrite the run folder."),
     device: str = Device,
@@ -65,7 +69,7 @@ def adapt(
 
     run = work(
         source, target, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
-        backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
+        backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
     )  # fmt: skip
     m = run.metrics
     if json:

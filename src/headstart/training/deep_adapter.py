@@ -180,7 +180,7 @@ class DeepAdapter(BaseEstimator):
         if aside is not None:
             assert self.select is not None
             labels = (
-                aside[1].astype(np.float64) if self.task == "regression" else np.searchsorted(self.classes_, aside[1])
+                aside[1].astype(np.float64) if self.task == "regression" else np.searchsorted(self._known, aside[1])
             )
             judge = EpochJudge(
                 self.select, self.task_, aside[0], labels, target, torch.device(self.device), self.random_state
@@ -206,6 +206,7 @@ class DeepAdapter(BaseEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         names = tuple(map(str, self.classes_))
         self.task_ = OpenSet(names) if self.answers_unknown else Classification(names)
+        self._known = self.classes_
         if self.answers_unknown:
             self.classes_ = np.append(self.classes_, unknown_label(self.classes_))
         return codes.astype(np.int64)

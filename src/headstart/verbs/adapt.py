@@ -27,6 +27,7 @@ def adapt(
     epochs: int | None = None,
     lr: float | None = None,
     batch_size: int | None = None,
+    open_set: float | None = None,
     out: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -56,6 +57,8 @@ def adapt(
         backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
         image_size: side of images in pixels. Default: the backbone's own.
         epochs, lr, batch_size: of deep methods, see :class:`headstart.training.deep_adapter.DeepAdapter`.
+        open_set: for a target with classes that the source lacks: the share of held-out source rows that stay known, above 0 and below
+            1; target rows that are less sure than these are ``unknown``. Default: no such answer, but for methods with one of their own.
         out: run folder. Default ``runs/adapt-TARGET``, numbered.
         force: overwrite ``out``.
 
@@ -75,7 +78,7 @@ def adapt(
     if folder.exists() and not force:
         begin(folder, resume=False, force=False)  # says so before any work is done
     training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
-    check(method, select, target_labels, classifier, training)
+    check(method, select, target_labels, classifier, training, open_set)
     began = time.perf_counter()
     domains = two_domains(
         source, target, label=label, task=task, backbone=backbone, image_size=image_size, device=device, workers=workers,
@@ -85,9 +88,14 @@ def adapt(
         raise RecipeError(
             sentence("--classifier is for classes; these labels are values", got=classifier, fix="leave it out")
         )
+    if domains.task == "regression" and open_set is not None:
+        raise RecipeError(
+            sentence("--open-set tells unknown classes; these labels are values", got=open_set, fix="leave it out")
+        )
     question = Question(
         method=method, select=select, target_labels=target_labels, classifier=classifier, task=domains.task, seed=seed,
         epochs=epochs, lr=lr, batch_size=batch_size, device=str(pick_device(device)),
+        open_set=open_set,
     )  # fmt: skip
     reading = time.perf_counter() - began
     with warnings.catch_warnings(record=True) as caught:
@@ -105,7 +113,7 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source), "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "task": domains.task, "backbone": domains.backbone, **training, "seed": seed,
+        "classifier": classifier, "label": label, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
         "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report

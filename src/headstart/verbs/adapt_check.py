@@ -14,7 +14,12 @@ LEAST = 8
 
 
 def check(
-    method: str, select: str | None, target_labels: int, classifier: str, training: dict[str, Any] | None = None
+    method: str,
+    select: str | None,
+    target_labels: int,
+    classifier: str,
+    training: dict[str, Any] | None = None,
+    open_set: float | None = None,
 ) -> None:
     """Refuse what cannot act, before anything is read.
 
@@ -50,6 +55,7 @@ def check(
             )
         )
     _check_training(method, training or {})
+    _check_open_set(method, target_labels, open_set)
     if target_labels < 0:
         raise RecipeError(sentence("--target-labels is out of range", got=target_labels, allowed="0 or more"))
     few = method in METHODS and METHODS[method].needs == "target_labels"
@@ -69,6 +75,31 @@ def check(
                 fix=f"--method {names[0]}",
             )
         )
+
+
+def _check_open_set(method: str, target_labels: int, open_set: float | None) -> None:
+    """A threshold for unknown classes: in range, alone, and where no labels show all classes of the target."""
+    from headstart.verbs.adapt_names import answers_unknown, whole_network
+
+    if open_set is not None and not 0 < open_set < 1:
+        raise RecipeError(
+            sentence("--open-set is out of range", got=open_set, allowed="above 0 and below 1, the share of the source that stays known")
+        )  # fmt: skip
+    if open_set is not None and answers_unknown(method):
+        raise RecipeError(
+            sentence(f"{method} answers 'unknown' by itself, and a second threshold would act on top of it", got=f"--open-set {open_set:g}",
+                     fix="leave out --open-set")
+        )  # fmt: skip
+    if open_set is not None and whole_network(method):
+        raise RecipeError(
+            sentence("a whole network is saved with the classes of its head alone, and a threshold is not one of them",
+                     got=f"--open-set {open_set:g}", fix="--method finetune+osbp, or a bare term such as --method dann")
+        )  # fmt: skip
+    if target_labels and (open_set is not None or answers_unknown(method)):
+        raise RecipeError(
+            sentence("labelled target rows show every class of the target, so that none is unknown",
+                     got=f"--target-labels {target_labels}", fix="--target-labels 0, or no method for open sets")
+        )  # fmt: skip
 
 
 def _check_training(method: str, training: dict[str, Any]) -> None:

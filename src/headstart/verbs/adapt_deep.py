@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.progress import Progress
 from headstart.verbs.adapt_choice import DEFAULT, of_epochs
-from headstart.verbs.adapt_methods import Adapted
+from headstart.verbs.adapt_methods import Adapted, with_threshold
 from headstart.verbs.adapt_names import without_target
 from headstart.verbs.adapt_question import Question
 from headstart.verbs.domains import Domains
@@ -53,13 +53,17 @@ def deep(
         known = np.full(len(yt), None, dtype=object)
         known[few] = yt[few]
         given["y_target"] = known
-    model = network(question, question.method, source).fit(Xs, ys, **given, progress=progress)
+    model = network(question, question.method, source)
     plain = without_target(question.method)
     baseline = network(question, plain, source, select="source")
+    if question.open_set is not None:
+        model, baseline = (with_threshold(each, question) for each in (model, baseline))
+    model.fit(Xs, ys, **given, progress=progress)
     baseline.fit(Xs, ys, domain=domains.domain, progress=progress)
     return Adapted(
         question.method, model, baseline, inputs, lambda: network(question, plain, source, select=None),
-        FOLDS_ON_IMAGES if source is not None else FOLDS_ON_ROWS, model.held_out_, model, baseline, choices=of_epochs(model),
+        FOLDS_ON_IMAGES if source is not None else FOLDS_ON_ROWS, model.held_out_, model, baseline,
+        choices=of_epochs(getattr(model, "estimator_", model)),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def observations(source: FeatureTable, target: FeatureTable, question: Question)
         if unknown:
             share = float(np.isin(target.y, unknown).mean())
             notes.append(
-                f"The source has no rows of class {', '.join(unknown[:5])}, {share:.1%} of the target: they can never be predicted."
+                f"The source has no rows of class {', '.join(unknown[:5])}, {share:.1%} of the target: they can never be predicted, unless as unknown (--open-set, or --method osbp)."
             )
         gone = sorted(set(source.y) - set(target.y))
         if gone:
@@ -44,6 +44,7 @@ def both_sides(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Source and target, at ``rows``, as the adapted classifier sees them; ``None`` for methods that leave the features as they are."""
     Xs, Xt = (part[of] for part, of in zip(inputs, rows, strict=True))
+    model = model.estimator_ if hasattr(model, "threshold_") else model  # an open set's, around what answers
     mover = getattr(model, "steps", [(None, model)])[0][1]
     if not hasattr(mover, "transform_source"):
         return None

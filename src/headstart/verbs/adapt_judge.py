@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
+from headstart.evaluation.open_set import open_codes
+from headstart.functional.rejection import UNKNOWN
 from headstart.progress import Progress
 from headstart.verbs.adapt_methods import Adapted
 from headstart.verbs.adapt_question import Question
@@ -33,6 +36,10 @@ class SourceSide:
 
 def on_source(model: Any) -> Any:
     """What answers to rows of the source."""
+    if hasattr(model, "threshold_"):  # an open set's, around what answers
+        twin = copy(model)
+        twin.estimator_ = on_source(model.estimator_)
+        return twin
     steps: Any = getattr(model, "steps", ())
     return SourceSide(model) if len(steps) == 2 and hasattr(steps[0][1], "transform_source") else model
 
@@ -53,11 +60,14 @@ class Judge:
         self.question, self.source, self.target, self.rest = question, source, target, rest
         self.adapted, self.progress = adapted, progress
         self.classes: list[str] = []
+        self.open = False
         if question.task == "classification":
-            known = set(source.y) | (set() if target.y is None else set(target.y))
+            self.open = UNKNOWN in map(str, getattr(adapted.model, "classes_", ()))
+            known = set(source.y) | (set() if target.y is None or self.open else set(target.y))
             self.classes = sorted(
                 known, key=lambda c: (len(c), c) if all(k.lstrip("-").isdigit() for k in known) else c
             )
+            self.classes += [UNKNOWN] * self.open
         self.said = {
             "adapted": self.says(adapted.model, adapted.inputs[1]),
             "source_only": self.says(adapted.baseline, adapted.inputs[1]),
@@ -89,6 +99,8 @@ class Judge:
 
         assert self.target.y is not None
         X, y, folds = self.adapted.inputs[1][self.rest], self.target.y[self.rest], self.adapted.folds
+        if self.open:
+            y = np.array(self.classes, dtype=object)[self.codes(y)]
         places = np.zeros(len(y))
         if self.question.task == "regression":
             if len(y) < 2 * folds:
@@ -112,14 +124,19 @@ class Judge:
     def scores(self, said: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """Metrics with intervals."""
         from headstart.evaluation.metrics import classification_metrics
+        from headstart.evaluation.open_set import open_set_metrics
         from headstart.evaluation.regression import regression_metrics
 
         if self.question.task == "regression":
             return regression_metrics(said, y, seed=self.question.seed)
-        return classification_metrics(said, self.codes(y), tuple(self.classes), seed=self.question.seed)
+        codes, seed = self.codes(y), self.question.seed
+        found = classification_metrics(said, codes, tuple(self.classes), seed=seed)
+        return found | (open_set_metrics(said.argmax(1), codes, len(self.classes) - 1, seed=seed) if self.open else {})
 
     def codes(self, y: np.ndarray) -> np.ndarray:
-        """Places of the labels among the classes."""
+        """Places of the labels among the classes; in an open set, that of the unknown for what the source has not."""
+        if self.open:
+            return open_codes(y, self.classes[:-1])
         return np.array([self.classes.index(str(c)) for c in y])
 
     def gain(self, said: np.ndarray, before: np.ndarray, y: np.ndarray, name: str) -> dict[str, Any]:
@@ -188,9 +205,9 @@ class Judge:
         self, y: np.ndarray, said: np.ndarray, before: np.ndarray, own: np.ndarray | None
     ) -> list[dict[str, Any]]:
         """Recall of each class of the target: source-only, adapted, target-only."""
-        rows = []
+        rows, codes = [], self.codes(y)
         for i, name in enumerate(self.classes):
-            mine = y == name
+            mine = codes == i
             if mine.any():
                 recall = {
                     k: float((p[mine].argmax(1) == i).mean()) for k, p in (("source_only", before), ("adapted", said))

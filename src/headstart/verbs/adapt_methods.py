@@ -109,6 +109,9 @@ def fitted(
         name, model, candidates, choices = chosen(question, Xs, ys, Xt, progress)
     else:
         name, model = question.method, make_method(question.method, inside, task=question.task)
+    plain = make_method("source_only", inside, task=question.task)
+    if question.open_set is not None:
+        model, plain = (with_threshold(each, question) for each in (model, plain))
     given: dict[str, Any] = {"X_target": Xt}
     if len(few):
         assert yt is not None
@@ -120,10 +123,9 @@ def fitted(
         progress.advance(1)
         return made
 
-    plain = make_method("source_only", inside, task=question.task)
     held = held_out(ys, question.seed, classes=question.task != "regression")
     keep = np.setdiff1d(np.arange(len(ys)), held)
-    if question.method == "auto":
+    if question.method == "auto" and question.open_set is None:
         best = model
         progress.advance(1)
     else:
@@ -152,6 +154,15 @@ def fitted(
         candidates,
         choices,
     )
+
+
+def with_threshold(model: Any, question: Question) -> Any:
+    """Unfitted, and with an answer for rows that it is not sure enough of."""
+    from sklearn.base import clone
+
+    from headstart.adapters.open_set import OpenSetClassifier
+
+    return OpenSetClassifier(clone(model), question.open_set, random_state=question.seed)
 
 
 def chosen(

@@ -72,6 +72,12 @@ def adapts(name: str, needs: frozenset[str]) -> bool:
     return name in DOMAIN_TERMS or bool(needs & OF_TARGET)
 
 
+def answers_unknown(method: str) -> bool:
+    """Whether a term gives the head an output for rows of no known class."""
+    strategy = read_method(method)
+    return strategy is not None and any("unknown_output" in term.needs for term in strategy.terms)
+
+
 def without_target(method: str) -> str:
     """The strategy without its terms of several domains: the same network trained on the source alone.
 

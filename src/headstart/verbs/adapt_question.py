@@ -19,3 +19,4 @@ class Question:
     lr: float | None = None
     batch_size: int | None = None
     device: str = "cpu"
+    open_set: float | None = None

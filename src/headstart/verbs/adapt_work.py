@@ -80,16 +80,17 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     }
     for row in adapted.candidates:
         row["worth"] = worth.get(row["method"])
+    network = getattr(adapted.model, "estimator_", adapted.model) if question.open_set else adapted.model
     metrics["choices"] = [{k: c[k] for k in ("what", "criterion", "taken", "cautious", "cost")} for c in choices]
     extras = {
         "distances": distances,
         "maps": maps,
         "candidates": adapted.candidates,
         "choices": choices,
-        "facts": facts(adapted.model),
+        "facts": facts(network),
         "classes": {"source": labels_of(source, question), "target": labels_of(target, question)},
-        "history": getattr(adapted.model, "history_", []),
-        "terms": getattr(adapted.model, "said_", {}),
+        "history": getattr(network, "history_", []),
+        "terms": getattr(network, "said_", {}),
     }
     saved = {
         "scaler": scaler,
