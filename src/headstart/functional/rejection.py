@@ -14,7 +14,8 @@ def rejection(logits: np.ndarray, labels: np.ndarray, keep: float) -> tuple[floa
     """(T, threshold): with ``softmax(logits / T)`` a share ``keep`` of held-out rows has a largest probability of at least
     ``threshold``.
 
-    T is the temperature of the lowest log loss on the same rows (Guo et al. 2017). The threshold is the largest value
+    T is the temperature of the lowest log loss on the same rows and one doubtful one (Guo et al. 2017), so that rows that are all
+    right do not give certainty, which leaves nothing to tell them by. The threshold is the largest value
     that at least ``keep * n`` rows reach.
 
     Args:
@@ -22,7 +23,7 @@ def rejection(logits: np.ndarray, labels: np.ndarray, keep: float) -> tuple[floa
         labels: int (n,), their classes.
         keep: in (0, 1).
     """
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_temperature(logits, labels, doubt=1.0)
     confidence = np.sort(at_temperature(np.asarray(logits, dtype=np.float64), temperature).max(1))
     return temperature, float(confidence[int(np.floor((1 - keep) * len(confidence) + 1e-9))])
 
