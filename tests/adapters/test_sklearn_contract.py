@@ -19,6 +19,7 @@ from headstart.errors import ArrayError
 
 NOT_ESTIMATORS_OF_ROWS = {
     "AdaptationPipeline": "built from steps",
+    "OpenSetClassifier": "answers a label that it was not given",
     "AdaptationSearchCV": "needs a target: without one there is nothing to choose by",
 }
 ESTIMATORS = [

@@ -27,6 +27,7 @@ WORDS = {
     "target_stream": ("compares the source with a second domain", "but there is none"),
     "several_sources": ("compares several labelled domains", "but there is one"),
     "labelled_target": ("learns from a few labelled inputs of the target", "but there are none"),
+    "unknown_output": ("needs an output for unknown classes", "but the task has none"),
     "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
     "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
@@ -39,6 +40,7 @@ FIXES = {
     "target_stream": "headstart adapt SOURCE TARGET",
     "several_sources": "headstart adapt SOURCE SOURCE TARGET",
     "labelled_target": "--target-labels 5",
+    "unknown_output": "--method osbp of headstart adapt, or DeepAdapter, on classes",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",
 }
 

@@ -6,14 +6,10 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-from headstart.errors import DataError, RecipeError, sentence
+from headstart.errors import RecipeError, sentence
 from headstart.folder import begin, finish, next_free, partial_of
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
-
-CLASSIFIERS = ("logistic", "1nn", "svm")
 
 
 def adapt(
@@ -26,7 +22,12 @@ def adapt(
     classifier: str = "logistic",
     label: str | None = None,
     task: str = "auto",
-    backbone: str = "bundled/objects",
+    backbone: str | None = None,
+    image_size: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    open_set: float | None = None,
     out: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -39,17 +40,25 @@ def adapt(
     Columns are standardised with the source's mean and deviation first, for every method and baseline alike.
 
     Args:
-        source, target: two ``.npz`` files (X, and y), two tables with a label column, or two folders of class folders of images.
-            The target may be without labels: then nothing can be measured, and the report says so.
-        method: one of :func:`headstart.adapters.list_methods`, or ``"auto"`` (default): the candidates of
-            :class:`headstart.adapters.AdaptationSearchCV`, chosen without target labels.
-        select: criterion of ``"auto"``: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``, ``infomax``.
-        target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few; the rest
-            is for the evaluation.
-        classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``; for regression ridge regression, whatever it says.
+        source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
+            of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
+            can be measured, and the report says so.
+        method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
+            features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images is
+            trained); or ``"auto"`` (default): candidates, ``source_only`` among them, chosen without target labels.
+        select: criterion of ``"auto"``, and of the epoch of deep methods: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``,
+            ``infomax``, ``source``.
+        target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few, or to any
+            deep one; the rest is for the evaluation.
+        classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``, inside shallow methods; for regression ridge regression,
+            whatever it says.
         label: column of a table with the label, guessed if left out.
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
-        backbone: source that turns images into features. Default ``"bundled/objects"``.
+        backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
+        image_size: side of images in pixels. Default: the backbone's own.
+        epochs, lr, batch_size: of deep methods, see :class:`headstart.training.deep_adapter.DeepAdapter`.
+        open_set: for a target with classes that the source lacks: the share of held-out source rows that stay known, above 0 and below
+            1; target rows that are less sure than these are ``unknown``. Default: no such answer, but for methods with one of their own.
         out: run folder. Default ``runs/adapt-TARGET``, numbered.
         force: overwrite ``out``.
 
@@ -59,28 +68,40 @@ def adapt(
     Raises:
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
-    from headstart.verbs.adapt_work import Question, answer
+    from headstart.training.device import pick_device
+    from headstart.verbs.adapt_check import check
+    from headstart.verbs.adapt_question import Question
+    from headstart.verbs.adapt_work import answer
     from headstart.verbs.domains import two_domains
 
     folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
     if folder.exists() and not force:
         begin(folder, resume=False, force=False)  # says so before any work is done
-    _check(method, select, target_labels, classifier)
+    training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
+    check(method, select, target_labels, classifier, training, open_set)
     began = time.perf_counter()
-    s, t, found_task = two_domains(
-        source, target, label=label, task=task, backbone=backbone, device=device, workers=workers, progress=progress
-    )
-    if found_task == "regression" and classifier != "logistic":
+    domains = two_domains(
+        source, target, label=label, task=task, backbone=backbone, image_size=image_size, device=device, workers=workers,
+        progress=progress,
+    )  # fmt: skip
+    if domains.task == "regression" and classifier != "logistic":
         raise RecipeError(
             sentence("--classifier is for classes; these labels are values", got=classifier, fix="leave it out")
         )
+    if domains.task == "regression" and open_set is not None:
+        raise RecipeError(
+            sentence("--open-set tells unknown classes; these labels are values", got=open_set, fix="leave it out")
+        )
     question = Question(
-        method=method, select=select, target_labels=target_labels, classifier=classifier, task=found_task, seed=seed
-    )
+        method=method, select=select, target_labels=target_labels, classifier=classifier, task=domains.task, seed=seed,
+        epochs=epochs, lr=lr, batch_size=batch_size, device=str(pick_device(device)),
+        open_set=open_set,
+    )  # fmt: skip
     reading = time.perf_counter() - began
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = answer(question, s, t, progress)
+        result = answer(question, domains, progress)
+    result.saved["image_size"] = image_size
     said: list[str] = []
     for warning in caught:
         text = str(warning.message).split("\n")[0]
@@ -92,8 +113,8 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source), "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "task": found_task, "backbone": backbone, "seed": seed,
-        "source_digest": s.digest, "target_digest": t.digest,
+        "classifier": classifier, "label": label, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
+        "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_save import save
@@ -103,66 +124,7 @@ def adapt(
         work = partial_of(folder)
     else:
         work = begin(folder, resume=False, force=force)
-    save(work, recipe, result, s, t)
+    save(work, recipe, result, domains)
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
-
-
-def _check(method: str, select: str | None, target_labels: int, classifier: str) -> None:
-    """Refuse what cannot act, before anything is read.
-
-    Raises:
-        RecipeError: an unknown name, or options that contradict each other.
-    """
-    from headstart.adapters.catalogue import METHODS, list_methods
-    from headstart.adapters.scorers import SCORERS
-    from headstart.errors import near
-
-    if method != "auto" and method not in METHODS:
-        guess = near(method, METHODS)
-        allowed = ["auto", *METHODS]
-        raise RecipeError(
-            sentence("unknown method", got=method, allowed=allowed, fix=f"--method {guess[0]}" if guess else None)
-        )
-    if select is not None and method != "auto":
-        raise RecipeError(
-            sentence(
-                "--select chooses among methods; a method was named", got=f"--method {method}", fix="--method auto"
-            )
-        )
-    if select is not None and select not in SCORERS:
-        raise RecipeError(sentence("unknown criterion", got=select, allowed=list(SCORERS)))
-    if classifier not in CLASSIFIERS:
-        raise RecipeError(sentence("unknown classifier", got=classifier, allowed=CLASSIFIERS))
-    if target_labels < 0:
-        raise RecipeError(sentence("--target-labels is out of range", got=target_labels, allowed="0 or more"))
-    few = method != "auto" and METHODS[method].needs == "target_labels"
-    if few and not target_labels:
-        raise RecipeError(
-            sentence(
-                f"{method} learns from a few labelled target rows", got="--target-labels 0", fix="--target-labels 5"
-            )
-        )
-    if target_labels and not few:
-        names = list_methods(needs="target_labels")
-        raise RecipeError(
-            sentence(
-                f"{method} uses no target labels",
-                got=f"--target-labels {target_labels}",
-                allowed=names,
-                fix=f"--method {names[0]}",
-            )
-        )
-
-
-def unusable(y: np.ndarray | None, where: str) -> None:
-    """Refuse a source that nothing can be learned from.
-
-    Raises:
-        DataError: one class.
-    """
-    if y is not None and len(np.unique(y)) < 2:
-        raise DataError(
-            sentence("the source has one class only", where=where, got=str(y[0]), allowed="two classes or more")
-        )

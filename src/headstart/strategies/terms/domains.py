@@ -12,15 +12,20 @@ from headstart.strategies.terms.dan import DAN
 from headstart.strategies.terms.dann import DANN
 from headstart.strategies.terms.deep_coral import DeepCORAL
 from headstart.strategies.terms.feature_norm import AFN
+from headstart.strategies.terms.iwan import IWAN
 from headstart.strategies.terms.jan import JAN
 from headstart.strategies.terms.mcd import MCD
 from headstart.strategies.terms.mdd import MDD
 from headstart.strategies.terms.mean_teacher import MeanTeacher
+from headstart.strategies.terms.mme import MME
+from headstart.strategies.terms.osbp import OSBP
+from headstart.strategies.terms.pada import PADA
 from headstart.strategies.terms.self_training import SelfTraining
 from headstart.strategies.terms.shot import SHOT
 from headstart.strategies.terms.sliced_wasserstein import SlicedWasserstein
 from headstart.strategies.terms.target_outputs import MCC, Entropy, InfoMax
 from headstart.strategies.terms.term import Term
+from headstart.strategies.terms.weights import Weights
 
 DOMAIN_TERMS: dict[str, Part[Term]] = {
     # B: adversaries and what the model says of the target
@@ -90,5 +95,26 @@ DOMAIN_TERMS: dict[str, Part[Term]] = {
     "shot": Part(
         SHOT, {"weight": 0.3, "source": 0.5},
         "source training, then the target alone under a frozen head: sure, diverse, labelled by centroids (Liang et al. 2020)",
+    ),
+    # D: scenarios
+    "iwan": Part(
+        IWAN, {"weight": 1.0, "hidden": 256},
+        "partial: a domain adversary on the source rows that a first one cannot tell from the target (Zhang et al. 2018)",
+    ),
+    "mme": Part(
+        MME, {"weight": 0.1},
+        "a few target labels: the head raises the entropy of target predictions, the backbone lowers it (Saito et al. 2019)",
+    ),
+    "osbp": Part(
+        OSBP, {"weight": 1.0, "t": 0.5},
+        "open set: target rows are sent to a known class or to an output for the unknown (Saito et al. 2018)",
+    ),
+    "pada": Part(
+        PADA, {"weight": 1.0, "hidden": 256},
+        "partial: a domain adversary, and classes that the target seems to lack count little (Cao et al. 2018)",
+    ),
+    "weights": Part(
+        Weights, {"by": "kmm", "on": "inputs", "every": 0, "clip": 0.0},
+        "source rows counted by p_target / p_source, in the loss and in every other term (Shimodaira 2000)",
     ),
 }  # fmt: skip
