@@ -142,7 +142,7 @@ def test_names():
     assert is_deep("dann") and is_deep("finetune+dann") and not is_deep("coral") and not is_deep("auto")
     assert whole_network("last(2)+dann") and not whole_network("dann+mcc") and not whole_network("coral")
     assert without_target("dann") == "finetune"
-    assert without_target("last(2)+dann(weight=0.5)+l2sp(weight=0.1)") == "last(2)+l2sp(weight=0.1)"
+    assert without_target("last(2)+dann(weight=0.5)+l2sp(weight=0.1)") == "last(n=2)+l2sp(weight=0.1)"
     assert read_method("coral") is None
     assert not set(METHODS) & set(DOMAIN_TERMS), "a name stands for two methods"
     listed = [name for _, names in GROUPS.values() for name in names]
@@ -188,7 +188,7 @@ def test_parts_that_cannot_act_are_refused_in_words(tmp_path):
 
 
 def test_domains_that_cannot_be_compared_are_one_sentence(npz, images, tmp_path, capsys):
-    X, y, Xt, yt = domains()
+    _, _, Xt, yt = domains()
     np.savez(tmp_path / "three.npz", X=Xt[:3], y=yt[:3])
     np.savez(tmp_path / "narrow.npz", X=Xt[:, :4], y=yt)
     with pytest.raises(DataError, match="too small to say how its domain differs.*3 rows"):
