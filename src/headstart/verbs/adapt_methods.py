@@ -15,7 +15,7 @@ from headstart.verbs.adapt_question import Question
 
 FOLDS = 5
 """Of the model that learns on the target's own labels."""
-DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": (), "regression": ()}
+DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": ("dan", "dann"), "regression": ("dan", "dann")}
 """Deep methods that ``auto`` tries beside the shallow ones of :data:`headstart.adapters.catalogue.DEFAULT_SEARCH`."""
 
 
