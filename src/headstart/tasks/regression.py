@@ -46,10 +46,14 @@ class Regression(Task):
     def says(self) -> str:
         return f"Regression of {self.classes[0]!r} from images"
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of (B, 1) against labels (B,) or (B, 1) in their own unit, in units of ``scale``."""
+    def each(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """(B,): squared error of (B, 1) against labels (B,) or (B, 1) in their own unit, in units of ``scale``."""
         wanted = (targets.reshape(len(outputs), 1).double() - self.center) / self.scale
-        return (outputs.float() - wanted.float()).square().mean()
+        return (outputs.float() - wanted.float()).square()[:, 0]
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean of :meth:`each`."""
+        return self.each(outputs, targets).mean()
 
     def soft(self, targets: torch.Tensor) -> torch.Tensor:
         return targets.reshape(-1, 1).float()

@@ -67,12 +67,14 @@ def combine(parameters: Sequence[nn.Parameter], values: Mapping[str, float], wei
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in moving]
     device = moving[0].device
     losses = torch.tensor(list(values.values()), device=device)
-    flat = torch.cat([g.reshape(-1).float() for g in gradients] + [losses.float()]) * weight
+    there = torch.tensor([p.grad is not None for p in moving], device=device).float()
+    flat = torch.cat([*(g.reshape(-1).float() * weight for g in gradients), losses.float() * weight, there])
     dist.all_reduce(flat)
-    pieces = flat.split([g.numel() for g in gradients] + [len(values)])
-    for p, piece in zip(moving, pieces, strict=False):
-        p.grad = piece.reshape(p.shape).to(p.dtype)
-    return dict(zip(values, pieces[-1].tolist(), strict=True))
+    *summed, losses, there = flat.split([*(g.numel() for g in gradients), len(values), len(moving)])
+    for p, piece, has in zip(moving, summed, there, strict=True):
+        # what no process has a gradient of stays without, so that an optimiser passes it by
+        p.grad = piece.reshape(p.shape).to(p.dtype) if has else None
+    return dict(zip(values, losses.tolist(), strict=True))
 
 
 def average_buffers(modules: Sequence[nn.Module]) -> None:
