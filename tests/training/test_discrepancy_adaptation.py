@@ -8,7 +8,7 @@ from scipy.stats import t
 from headstart.training.deep_adapter import DeepAdapter
 
 
-def turned(seed, n=240, d=10, angle=1.5, away=3.0, noise=0.4):
+def turned(seed, n=160, d=10, angle=1.5, away=3.0, noise=0.4):
     """Three classes; the target's rows are turned (a subspace shift) and moved away (a covariate shift), the labels follow.
 
     Returns source rows and labels, target rows and labels: (n, d), (n,) each.
@@ -30,7 +30,7 @@ def turned(seed, n=240, d=10, angle=1.5, away=3.0, noise=0.4):
 
 def accuracy(strategy, seed):
     X, y, Xt, yt = turned(seed)
-    model = DeepAdapter(strategy, hidden=(64,), epochs=40, random_state=seed).fit(X, y, X_target=Xt)
+    model = DeepAdapter(strategy, hidden=(32,), epochs=40, random_state=seed).fit(X, y, X_target=Xt)
     return (model.predict(Xt) == yt).mean()
 
 
