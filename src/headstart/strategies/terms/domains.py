@@ -56,18 +56,18 @@ DOMAIN_TERMS: dict[str, Part[Term]] = {
     ),
     # discrepancies
     "dan": Part(
-        DAN, {"weight": 10.0, "ramp": 10.0, "widths": 5, "unbiased": True},
+        DAN, {"weight": 5.0, "ramp": 10.0, "widths": 5, "unbiased": True},
         "features of two domains brought together by multi-kernel MMD (Long et al. 2015)",
     ),
     "jan": Part(
-        JAN, {"weight": 10.0, "ramp": 10.0, "widths": 5, "unbiased": True},
+        JAN, {"weight": 5.0, "ramp": 10.0, "widths": 5, "unbiased": True},
         "the same of features and class probabilities together (Long et al. 2017)",
     ),
     "deepcoral": Part(
         DeepCORAL, {"weight": 30.0, "ramp": 10.0}, "covariances of two domains brought together (Sun & Saenko 2016)"
     ),
     "cmd": Part(
-        CMD, {"weight": 1.0, "ramp": 10.0, "moments": 5}, "central moments of two domains brought together (Zellinger et al. 2017)"
+        CMD, {"weight": 0.3, "ramp": 10.0, "moments": 5}, "central moments of two domains brought together (Zellinger et al. 2017)"
     ),
     "swd": Part(
         SlicedWasserstein, {"weight": 3.0, "ramp": 10.0, "directions": 128},

@@ -20,13 +20,13 @@ class JAN(OnTwoDomains):
     answers, which follow their alignment: where these are wrong from the start, a joint distance holds them there.
 
     Args:
-        weight: > 0, default 10. The kernels are averaged; the authors' code adds up its five.
+        weight: > 0, default 5. Kernels are averaged here, and added up in the authors' code: five of them.
         ramp: >= 0, default 10 (the paper's).
         widths: kernels on the features, a whole number >= 1, default 5.
         unbiased: the U-statistic (default), or the V-statistic.
     """
 
-    weight: float = 10.0
+    weight: float = 5.0
     widths: float = 5
     unbiased: bool = True
 
