@@ -12,6 +12,7 @@ from headstart.sources.source import Layer
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import WORDS, handshake
 from headstart.strategies.terms.catalogue import TERMS
+from headstart.strategies.terms.domains import DOMAIN_TERMS
 from headstart.strategies.terms.term import Seen, Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
@@ -21,7 +22,7 @@ from headstart.training.optim import Optimisation
 
 LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3", "4"))]
 TASK = Classification(("a", "b", "c"))
-NAMES = list(TERMS)
+NAMES = [name for name in TERMS if name not in DOMAIN_TERMS]
 IN_THE_LOSS = [name for name in NAMES if name != "stochnorm"]
 TO_THE_SOURCE = ["l2sp", "ewc", "delta", "bss", "cotuning", "bituning", "stochnorm", "lwf", "distill", "contrastive"]
 WEIGHED = [name for name in TO_THE_SOURCE if name != "stochnorm"]
