@@ -53,6 +53,7 @@ _PLACES = {
     "SaerensEM": "saerens_em",
     "DeepEmbeddedValidation": "scorers",
     "EntropyScorer": "scorers",
+    "HeldOutSource": "scorers",
     "ImportanceWeightedScorer": "scorers",
     "InfoMaxScorer": "scorers",
     "ReverseValidation": "scorers",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_regressor
-from sklearn.metrics import accuracy_score, r2_score
 
 from headstart.adapters.logistic_ratio import LogisticDensityRatio
 from headstart.errors import ArrayError, RecipeError, sentence
@@ -24,7 +23,13 @@ class TargetScorer(BaseEstimator):
     regression = False
 
     def __call__(self, estimator: Any, X: Any, y: Any = None, *, X_target: Any = None) -> float:
-        """The score of a fitted ``estimator``; larger is better.
+        """The score of a fitted ``estimator``; larger is better."""
+        return float(self.each(estimator, X, y, X_target=X_target).mean())
+
+    def each(self, estimator: Any, X: Any, y: Any = None, *, X_target: Any = None) -> np.ndarray:
+        """(m,): what each row adds to the score, which is their mean; rows of X where it is about held-out ones, else of X_target.
+
+        Two estimators on the same rows can so be compared row by row.
 
         Raises:
             ArrayError: no X_target.
@@ -39,13 +44,13 @@ class TargetScorer(BaseEstimator):
             raise RecipeError(
                 sentence(f"{type(self).__name__} is for classifiers", got=type(estimator).__name__, allowed=allowed)
             )
-        return float(self._value(estimator, X, y, X_target))
+        return np.asarray(self._each(estimator, X, y, X_target), dtype=np.float64)
 
     def score(self, estimator: Any, X: Any, y: Any = None, *, X_target: Any = None) -> float:
         """The same as calling it."""
         return self(estimator, X, y, X_target=X_target)
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -95,9 +100,8 @@ class ImportanceWeightedScorer(TargetScorer):
         weights = np.asarray(model.fit(X, X_target=X_target).weights_, dtype=np.float64)
         return weights / max(float(weights.mean()), 1e-300)
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
-        weights, loss = self._weights(X, X_target), losses(estimator, X, y)
-        risk = float(weights @ loss / max(float(weights.sum()), 1e-300))
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
+        risk = self._weights(X, X_target) * losses(estimator, X, y)
         return -risk if is_regressor(estimator) else 1 - risk
 
 
@@ -108,7 +112,7 @@ class DeepEmbeddedValidation(ImportanceWeightedScorer):
     Weights are estimated on the features that the estimator's last step sees where it is a pipeline, else on the rows.
     """
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
         source, target = X, X_target
         if hasattr(estimator, "steps") and len(estimator.steps) > 1:
             source, target = (estimator[:-1].transform(rows) for rows in (X, X_target))
@@ -120,7 +124,7 @@ class DeepEmbeddedValidation(ImportanceWeightedScorer):
             if variance > 0
             else 0.0
         )
-        risk = float(weighted.mean() + eta * weights.mean() - eta)
+        risk = weighted + eta * weights - eta
         return -risk if is_regressor(estimator) else 1 - risk
 
 
@@ -139,7 +143,7 @@ class SoftNeighborhoodDensity(TargetScorer):
         self.temperature = temperature
         self.max_rows = max_rows
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
         p = probabilities(estimator, X_target)
         if len(p) > self.max_rows:
             p = p[np.random.default_rng(0).choice(len(p), self.max_rows, replace=False)]
@@ -147,24 +151,26 @@ class SoftNeighborhoodDensity(TargetScorer):
         near = p @ p.T / self.temperature
         np.fill_diagonal(near, -np.inf)
         near = np.exp(near - near.max(1, keepdims=True))
-        return float(entropy(near / near.sum(1, keepdims=True)).mean()) if len(p) > 1 else 0.0
+        return entropy(near / near.sum(1, keepdims=True)) if len(p) > 1 else np.zeros(1)
 
 
 class EntropyScorer(TargetScorer):
     """Minus the mean entropy of the target's class probabilities (P. Morerio, J. Cavazza, V. Murino, ICLR 2018). A model that says
     one class everywhere gets the best score: read it beside :class:`InfoMaxScorer`."""
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
-        return -float(entropy(probabilities(estimator, X_target)).mean())
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
+        return -entropy(probabilities(estimator, X_target))
 
 
 class InfoMaxScorer(TargetScorer):
     """Mutual information of row and predicted class on the target, H(mean p) - mean H(p) in nats: J. Bridle, A. Heading, D. MacKay,
-    *Unsupervised Classifiers, Mutual Information and 'Phantom Targets'*, NIPS 1991. Certain and spread over the classes is best."""
+    *Unsupervised Classifiers, Mutual Information and 'Phantom Targets'*, NIPS 1991. Certain and spread over the classes is best.
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
+    Row i adds KL(p_i || mean p)."""
+
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
         p = probabilities(estimator, X_target)
-        return float(entropy(p.mean(0)) - entropy(p).mean())
+        return -(p * np.log(np.maximum(p.mean(0), 1e-300))).sum(1) - entropy(p)
 
 
 class ReverseValidation(TargetScorer):
@@ -178,12 +184,21 @@ class ReverseValidation(TargetScorer):
     held_out = True
     regression = True
 
-    def _value(self, estimator: Any, X: Any, y: Any, X_target: Any) -> float:
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
         said = estimator.predict(X_target)
         if not is_regressor(estimator) and len(np.unique(said)) < 2:
-            return 0.0
-        back = clone(estimator).fit(X_target, said, X_target=X)
-        return float((r2_score if is_regressor(estimator) else accuracy_score)(y, back.predict(X)))
+            return np.zeros(len(np.asarray(y)))
+        return 1 - losses(clone(estimator).fit(X_target, said, X_target=X), X, y)
+
+
+class HeldOutSource(TargetScorer):
+    """Accuracy, or R^2, on held-out source rows. It does not look at the target: read what it chooses as the best model of the source."""
+
+    held_out = True
+    regression = True
+
+    def _each(self, estimator: Any, X: Any, y: Any, X_target: Any) -> np.ndarray:
+        return 1 - losses(estimator, X, y)
 
 
 SCORERS = {
@@ -193,6 +208,7 @@ SCORERS = {
     "entropy": EntropyScorer,
     "infomax": InfoMaxScorer,
     "reverse": ReverseValidation,
+    "source": HeldOutSource,
 }
 
 
@@ -200,7 +216,7 @@ def scorer_by_name(name: Any) -> TargetScorer:
     """A scorer by its name, or the scorer itself.
 
     Raises:
-        RecipeError: not one of ``iwv``, ``dev``, ``snd``, ``entropy``, ``infomax``, ``reverse``.
+        RecipeError: not one of ``iwv``, ``dev``, ``snd``, ``entropy``, ``infomax``, ``reverse``, ``source``.
     """
     if isinstance(name, str):
         if name not in SCORERS:

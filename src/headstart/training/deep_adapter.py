@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.data.rows import ArrayRows, Rows
@@ -21,6 +22,7 @@ from headstart.tasks.task import Task
 from headstart.training.adapt import adapt, outputs_of
 from headstart.training.domains import Labelled
 from headstart.training.optim import Optimisation, default_lr
+from headstart.training.selecting import EpochJudge, held_out
 
 UPDATES = 800
 """What an adaptation takes where the number of epochs is left open, in 10 to 100 epochs."""
@@ -42,6 +44,8 @@ class DeepAdapter(BaseEstimator):
         lr: default 1e-3 for arrays; 5e-4 for a source's backbone, and ten times that for what is new.
         batch_size: labelled inputs an update, and as many of the target. Default 32.
         weight_decay: default 1e-3.
+        select: criterion that chooses the epoch without target labels, a name of :data:`headstart.adapters.scorers.SCORERS`;
+            a fifth of the source's rows is then held out. Default ``None``: the last epoch.
         device: default ``"cpu"``.
         random_state: >= 0, default 0.
 
@@ -50,6 +54,10 @@ class DeepAdapter(BaseEstimator):
         history_: one row an epoch, each part of the loss by name.
         said_: what the terms tell, by name (weights of classes, of sources).
         model_, task_: what was trained.
+        best_epoch_: from 1.
+        held_out_: int, rows of X that were not trained on; none without ``select``.
+        compared_, epochs_said_: with ``select``, places of the target rows that epochs were judged by, and what the model said of
+            them after each epoch (m, M).
     """
 
     __metadata_request__fit = {"X_target": True}
@@ -65,6 +73,7 @@ class DeepAdapter(BaseEstimator):
         lr: float | None = None,
         batch_size: int = 32,
         weight_decay: float = 1e-3,
+        select: str | None = None,
         device: str = "cpu",
         random_state: int = 0,
     ) -> None:
@@ -77,12 +86,14 @@ class DeepAdapter(BaseEstimator):
         self.lr = lr
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.select = select
         self.device = device
         self.random_state = random_state
 
-    @property
-    def _estimator_type(self) -> str:
-        return "regressor" if self.task == "regression" else "classifier"
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor" if self.task == "regression" else "classifier"
+        return tags
 
     def fit(
         self,
@@ -115,6 +126,23 @@ class DeepAdapter(BaseEstimator):
                 raise ArrayError(sentence(f"{what} and X are of unequal length", got=f"{len(column)} and {len(rows)}"))
         domain = None if domain is None else np.unique(np.asarray(domain), return_inverse=True)[1]
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        self.held_out_, aside = np.zeros(0, dtype=np.int64), None
+        if self.select is not None:
+            if target is None:
+                raise ArrayError(
+                    sentence("the epoch is chosen by looking at the target", got="no X_target", fix="select=None")
+                )
+            self.held_out_ = held_out(y, self.random_state, classes=self.task != "regression")
+            if len(self.held_out_) < 2:
+                raise ArrayError(
+                    sentence(
+                        "no source rows can be held out to choose the epoch", got=f"{len(y)} rows", fix="select=None"
+                    )
+                )
+            keep = np.setdiff1d(np.arange(len(y)), self.held_out_)
+            aside = rows[self.held_out_], y[self.held_out_]
+            rows, y = rows[keep], y[keep]
+            domain, weights = (None if part is None else part[keep] for part in (domain, weights))
         known = np.zeros(0, dtype=np.int64)
         if y_target is not None:
             assert target is not None
@@ -140,12 +168,25 @@ class DeepAdapter(BaseEstimator):
         options = Optimisation(
             epochs, lr, weight_decay=self.weight_decay, head_lr_scale=10.0 if network.pretrained else 1.0
         )
+        judge = None
+        if aside is not None:
+            assert self.select is not None and target is not None
+            labels = (
+                aside[1].astype(np.float64) if self.task == "regression" else np.searchsorted(self.classes_, aside[1])
+            )
+            judge = EpochJudge(
+                self.select, self.task_, aside[0], labels, target, torch.device(self.device), self.random_state
+            )
         fitted = adapt(
             network, parse_strategy(self.strategy), self.task_, labelled, target, options, batch_size=self.batch_size,
-            device=torch.device(self.device), seed=self.random_state, progress=progress, name=self.strategy,
+            device=torch.device(self.device), seed=self.random_state, validate=judge, metric=self.select or "",
+            progress=progress, name=self.strategy,
         )  # fmt: skip
         self.model_ = fitted.model.cpu()
         self.history_, self.said_ = fitted.history, fitted.extra.get("terms", {})
+        self.best_epoch_ = fitted.best_epoch
+        if judge is not None:
+            self.compared_, self.epochs_said_ = judge.compared, judge.said
         return self
 
     def _targets(self, y: np.ndarray) -> np.ndarray:

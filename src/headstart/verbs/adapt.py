@@ -6,14 +6,10 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-from headstart.errors import DataError, RecipeError, sentence
+from headstart.errors import RecipeError, sentence
 from headstart.folder import begin, finish, next_free, partial_of
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
-
-CLASSIFIERS = ("logistic", "1nn", "svm")
 
 
 def adapt(
@@ -59,13 +55,15 @@ def adapt(
     Raises:
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
-    from headstart.verbs.adapt_work import Question, answer
+    from headstart.verbs.adapt_check import check
+    from headstart.verbs.adapt_question import Question
+    from headstart.verbs.adapt_work import answer
     from headstart.verbs.domains import two_domains
 
     folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
     if folder.exists() and not force:
         begin(folder, resume=False, force=False)  # says so before any work is done
-    _check(method, select, target_labels, classifier)
+    check(method, select, target_labels, classifier)
     began = time.perf_counter()
     s, t, found_task = two_domains(
         source, target, label=label, task=task, backbone=backbone, device=device, workers=workers, progress=progress
@@ -107,62 +105,3 @@ def adapt(
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
-
-
-def _check(method: str, select: str | None, target_labels: int, classifier: str) -> None:
-    """Refuse what cannot act, before anything is read.
-
-    Raises:
-        RecipeError: an unknown name, or options that contradict each other.
-    """
-    from headstart.adapters.catalogue import METHODS, list_methods
-    from headstart.adapters.scorers import SCORERS
-    from headstart.errors import near
-
-    if method != "auto" and method not in METHODS:
-        guess = near(method, METHODS)
-        allowed = ["auto", *METHODS]
-        raise RecipeError(
-            sentence("unknown method", got=method, allowed=allowed, fix=f"--method {guess[0]}" if guess else None)
-        )
-    if select is not None and method != "auto":
-        raise RecipeError(
-            sentence(
-                "--select chooses among methods; a method was named", got=f"--method {method}", fix="--method auto"
-            )
-        )
-    if select is not None and select not in SCORERS:
-        raise RecipeError(sentence("unknown criterion", got=select, allowed=list(SCORERS)))
-    if classifier not in CLASSIFIERS:
-        raise RecipeError(sentence("unknown classifier", got=classifier, allowed=CLASSIFIERS))
-    if target_labels < 0:
-        raise RecipeError(sentence("--target-labels is out of range", got=target_labels, allowed="0 or more"))
-    few = method != "auto" and METHODS[method].needs == "target_labels"
-    if few and not target_labels:
-        raise RecipeError(
-            sentence(
-                f"{method} learns from a few labelled target rows", got="--target-labels 0", fix="--target-labels 5"
-            )
-        )
-    if target_labels and not few:
-        names = list_methods(needs="target_labels")
-        raise RecipeError(
-            sentence(
-                f"{method} uses no target labels",
-                got=f"--target-labels {target_labels}",
-                allowed=names,
-                fix=f"--method {names[0]}",
-            )
-        )
-
-
-def unusable(y: np.ndarray | None, where: str) -> None:
-    """Refuse a source that nothing can be learned from.
-
-    Raises:
-        DataError: one class.
-    """
-    if y is not None and len(np.unique(y)) < 2:
-        raise DataError(
-            sentence("the source has one class only", where=where, got=str(y[0]), allowed="two classes or more")
-        )
