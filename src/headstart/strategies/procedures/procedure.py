@@ -76,11 +76,16 @@ class Procedure:
         seen = Seen(model, batch, features[:n], outputs[:n], progress, start, weights=batch.weights)
         if batch.target is not None:
             seen.target_features, seen.target_outputs = features[n:], outputs[n:]
-        for penalty in penalties.values():
-            factors = penalty.weigh(seen)
-            if factors is not None:
-                seen.weights = factors if seen.weights is None else seen.weights * factors
-        return seen
+        return weigh(seen, penalties)
+
+
+def weigh(seen: Seen, penalties: Mapping[str, Penalty]) -> Seen:
+    """``seen`` with its weights times what the terms weigh."""
+    for penalty in penalties.values():
+        factors = penalty.weigh(seen)
+        if factors is not None:
+            seen.weights = factors if seen.weights is None else seen.weights * factors
+    return seen
 
 
 def task_loss(task: Task, seen: Seen) -> torch.Tensor:
