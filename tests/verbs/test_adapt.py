@@ -184,7 +184,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(changes, words, tmp_path):
     "options, words",
     [
         ({"method": "corall"}, "--method coral"),
-        ({"method": "coral", "select": "iwv"}, "a method was named"),
+        ({"method": "coral", "select": "iwv"}, "a method without epochs was named"),
         ({"method": "coral", "target_labels": 3}, "uses no target labels"),
         ({"method": "tradaboost"}, "--target-labels 5"),
         ({"select": "best"}, "unknown criterion"),

@@ -182,8 +182,11 @@ def _labels(
     return found
 
 
-def read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
     """A table by the ending of its name, columns trimmed; text of CSV and TSV stays text, its encoding and separator are found.
+
+    Args:
+        rows: of CSV and TSV no more than the first so many.
 
     Raises:
         DataError: it cannot be read, or has no rows.
@@ -200,7 +203,7 @@ def read_frame(path: Path) -> pd.DataFrame:
                     separator = ","  # one column: nothing to be guessed from its letters
             for encoding in ("utf-8-sig", "gb18030", "latin-1"):
                 try:
-                    frame = pd.read_csv(path, sep=separator, engine="python", encoding=encoding, dtype=str)
+                    frame = pd.read_csv(path, sep=separator, engine="python", encoding=encoding, dtype=str, nrows=rows)
                     break
                 except UnicodeDecodeError:
                     continue

@@ -13,6 +13,7 @@ from torch import nn
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.views import view, view_names
+from headstart.deploy.neck import load_neck
 from headstart.deploy.taps import load_taps
 from headstart.errors import RunError, sentence
 from headstart.features.extract import extract
@@ -45,7 +46,7 @@ class Predictor:
                     "not a run folder: it has no model/config.json", got=str(folder), fix="headstart fit DATA --out RUN"
                 )
             )
-        self.source = load_taps(self.folder, load_source(str(self.folder)))
+        self.source = load_neck(self.folder, load_taps(self.folder, load_source(str(self.folder))))
         if self.source.head is None or not self.source.classes:
             raise RunError(
                 sentence(

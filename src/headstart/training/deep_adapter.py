@@ -128,7 +128,7 @@ class DeepAdapter(BaseEstimator):
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         self.held_out_, aside = np.zeros(0, dtype=np.int64), None
         if self.select is not None:
-            if target is None:
+            if target is None and self.select != "source":
                 raise ArrayError(
                     sentence("the epoch is chosen by looking at the target", got="no X_target", fix="select=None")
                 )
@@ -170,7 +170,7 @@ class DeepAdapter(BaseEstimator):
         )
         judge = None
         if aside is not None:
-            assert self.select is not None and target is not None
+            assert self.select is not None
             labels = (
                 aside[1].astype(np.float64) if self.task == "regression" else np.searchsorted(self.classes_, aside[1])
             )

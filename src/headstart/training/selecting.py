@@ -79,7 +79,7 @@ class EpochJudge:
     Args:
         criterion: a name of :data:`headstart.adapters.scorers.SCORERS`.
         source, targets: held-out rows of the source, and what the task learns of them (n,).
-        target: rows of the target.
+        target: rows of the target; ``None`` for the criterion ``"source"``, which does not look at them.
 
     Attributes:
         compared: int, which target rows.
@@ -92,21 +92,24 @@ class EpochJudge:
         task: Task,
         source: Rows,
         targets: np.ndarray,
-        target: Rows,
+        target: Rows | None,
         device: torch.device,
         seed: int,
     ) -> None:
-        most = MOST_IMAGES if isinstance(target, ImageRows) else MOST_ROWS
+        most = MOST_IMAGES if isinstance(source, ImageRows) else MOST_ROWS
         rng = np.random.default_rng([seed, 11])
-        mine, self.compared = (np.sort(rng.permutation(n)[:most]) for n in (len(source), len(target)))
+        mine, self.compared = (np.sort(rng.permutation(n)[:most]) for n in (len(source), len(target or ())))
         self.scorer, self.criterion, self.task, self.device = scorer_by_name(criterion), criterion, task, device
-        self.source, self.targets, self.target = source[mine], targets[mine], target[self.compared]
+        self.source, self.targets = source[mine], targets[mine]
+        self.target = None if target is None else target[self.compared]
         self.said: list[np.ndarray] = []
 
     def __call__(self, model: Model) -> dict[str, float]:
         ours, said = outputs_of(model, self.task, self.source, self.device)
-        theirs, decoded = outputs_of(model, self.task, self.target, self.device)
-        self.said.append(decoded)
+        theirs = ours
+        if self.target is not None:
+            theirs, decoded = outputs_of(model, self.task, self.target, self.device)
+            self.said.append(decoded)
         head = DeepHead(model.head, self.task)
         score = self.scorer(head, ours, self.targets, X_target=theirs)
         wrong = (said[:, 0] - self.targets) ** 2 if head.values else 1 - said[np.arange(len(said)), self.targets]

@@ -22,7 +22,11 @@ def adapt(
     classifier: str = "logistic",
     label: str | None = None,
     task: str = "auto",
-    backbone: str = "bundled/objects",
+    backbone: str | None = None,
+    image_size: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
     out: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
@@ -35,17 +39,23 @@ def adapt(
     Columns are standardised with the source's mean and deviation first, for every method and baseline alike.
 
     Args:
-        source, target: two ``.npz`` files (X, and y), two tables with a label column, or two folders of class folders of images.
-            The target may be without labels: then nothing can be measured, and the report says so.
-        method: one of :func:`headstart.adapters.list_methods`, or ``"auto"`` (default): the candidates of
-            :class:`headstart.adapters.AdaptationSearchCV`, chosen without target labels.
-        select: criterion of ``"auto"``: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``, ``infomax``.
-        target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few; the rest
-            is for the evaluation.
-        classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``; for regression ridge regression, whatever it says.
+        source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
+            of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
+            can be measured, and the report says so.
+        method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
+            features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images is
+            trained); or ``"auto"`` (default): candidates, ``source_only`` among them, chosen without target labels.
+        select: criterion of ``"auto"``, and of the epoch of deep methods: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``,
+            ``infomax``, ``source``.
+        target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few, or to any
+            deep one; the rest is for the evaluation.
+        classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``, inside shallow methods; for regression ridge regression,
+            whatever it says.
         label: column of a table with the label, guessed if left out.
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
-        backbone: source that turns images into features. Default ``"bundled/objects"``.
+        backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
+        image_size: side of images in pixels. Default: the backbone's own.
+        epochs, lr, batch_size: of deep methods, see :class:`headstart.training.deep_adapter.DeepAdapter`.
         out: run folder. Default ``runs/adapt-TARGET``, numbered.
         force: overwrite ``out``.
 
@@ -55,6 +65,7 @@ def adapt(
     Raises:
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
+    from headstart.training.device import pick_device
     from headstart.verbs.adapt_check import check
     from headstart.verbs.adapt_question import Question
     from headstart.verbs.adapt_work import answer
@@ -63,22 +74,26 @@ def adapt(
     folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
     if folder.exists() and not force:
         begin(folder, resume=False, force=False)  # says so before any work is done
-    check(method, select, target_labels, classifier)
+    training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
+    check(method, select, target_labels, classifier, training)
     began = time.perf_counter()
-    s, t, found_task = two_domains(
-        source, target, label=label, task=task, backbone=backbone, device=device, workers=workers, progress=progress
-    )
-    if found_task == "regression" and classifier != "logistic":
+    domains = two_domains(
+        source, target, label=label, task=task, backbone=backbone, image_size=image_size, device=device, workers=workers,
+        progress=progress,
+    )  # fmt: skip
+    if domains.task == "regression" and classifier != "logistic":
         raise RecipeError(
             sentence("--classifier is for classes; these labels are values", got=classifier, fix="leave it out")
         )
     question = Question(
-        method=method, select=select, target_labels=target_labels, classifier=classifier, task=found_task, seed=seed
-    )
+        method=method, select=select, target_labels=target_labels, classifier=classifier, task=domains.task, seed=seed,
+        epochs=epochs, lr=lr, batch_size=batch_size, device=str(pick_device(device)),
+    )  # fmt: skip
     reading = time.perf_counter() - began
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = answer(question, s, t, progress)
+        result = answer(question, domains, progress)
+    result.saved["image_size"] = image_size
     said: list[str] = []
     for warning in caught:
         text = str(warning.message).split("\n")[0]
@@ -90,8 +105,8 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source), "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "task": found_task, "backbone": backbone, "seed": seed,
-        "source_digest": s.digest, "target_digest": t.digest,
+        "classifier": classifier, "label": label, "task": domains.task, "backbone": domains.backbone, **training, "seed": seed,
+        "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_save import save
@@ -101,7 +116,7 @@ def adapt(
         work = partial_of(folder)
     else:
         work = begin(folder, resume=False, force=force)
-    save(work, recipe, result, s, t)
+    save(work, recipe, result, domains)
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)

@@ -2,58 +2,93 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from headstart.errors import DataError, RecipeError, sentence
 
 CLASSIFIERS = ("logistic", "1nn", "svm")
+LEAST = 8
+"""Rows of a target below which nothing can be said of how it is distributed."""
 
 
-def check(method: str, select: str | None, target_labels: int, classifier: str) -> None:
+def check(
+    method: str, select: str | None, target_labels: int, classifier: str, training: dict[str, Any] | None = None
+) -> None:
     """Refuse what cannot act, before anything is read.
+
+    Args:
+        training: options of gradient steps by name, ``None`` where the user is silent.
 
     Raises:
         RecipeError: an unknown name, or options that contradict each other.
     """
     from headstart.adapters.catalogue import METHODS, list_methods
     from headstart.adapters.scorers import SCORERS
-    from headstart.errors import near
+    from headstart.verbs.adapt_names import is_deep, read_method
 
-    if method != "auto" and method not in METHODS:
-        guess = near(method, METHODS)
-        allowed = ["auto", *METHODS]
-        raise RecipeError(
-            sentence("unknown method", got=method, allowed=allowed, fix=f"--method {guess[0]}" if guess else None)
-        )
-    if select is not None and method != "auto":
+    read_method(method)
+    deep = is_deep(method)
+    if select is not None and method in METHODS:
         raise RecipeError(
             sentence(
-                "--select chooses among methods; a method was named", got=f"--method {method}", fix="--method auto"
+                "--select chooses among methods, or among the epochs of a deep one; a method without epochs was named",
+                got=f"--method {method}", fix="--method auto",
             )
-        )
+        )  # fmt: skip
     if select is not None and select not in SCORERS:
         raise RecipeError(sentence("unknown criterion", got=select, allowed=list(SCORERS)))
     if classifier not in CLASSIFIERS:
         raise RecipeError(sentence("unknown classifier", got=classifier, allowed=CLASSIFIERS))
+    if deep and classifier != "logistic":
+        raise RecipeError(
+            sentence(
+                f"{method} trains a network, which has a head of its own",
+                got=f"--classifier {classifier}",
+                fix="leave it out",
+            )
+        )
+    _check_training(method, training or {})
     if target_labels < 0:
         raise RecipeError(sentence("--target-labels is out of range", got=target_labels, allowed="0 or more"))
-    few = method != "auto" and METHODS[method].needs == "target_labels"
+    few = method in METHODS and METHODS[method].needs == "target_labels"
     if few and not target_labels:
         raise RecipeError(
             sentence(
                 f"{method} learns from a few labelled target rows", got="--target-labels 0", fix="--target-labels 5"
             )
         )
-    if target_labels and not few:
+    if target_labels and not few and not deep:
         names = list_methods(needs="target_labels")
         raise RecipeError(
             sentence(
                 f"{method} uses no target labels",
                 got=f"--target-labels {target_labels}",
-                allowed=names,
+                allowed=[*names, "deep methods"],
                 fix=f"--method {names[0]}",
             )
         )
+
+
+def _check_training(method: str, training: dict[str, Any]) -> None:
+    """Options of gradient steps: in range, and for a method that takes such steps."""
+    from headstart.adapters.catalogue import METHODS
+
+    given = {name: value for name, value in training.items() if value is not None}
+    least = {"epochs": 1, "batch_size": 2, "image_size": 8}
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name in least and value < least[name]:
+            raise RecipeError(sentence(f"{flag} is out of range", got=value, allowed=f"{least[name]} or more"))
+        if name == "lr" and not 0 < value < float("inf"):
+            raise RecipeError(sentence("--lr is out of range", got=value, allowed="> 0"))
+        if name != "image_size" and method in METHODS:
+            raise RecipeError(
+                sentence(
+                    f"{method} takes no gradient steps", got=f"{flag} {value}", fix="leave it out, or --method dann"
+                )
+            )
 
 
 def unusable(y: np.ndarray | None, where: str) -> None:
@@ -66,3 +101,18 @@ def unusable(y: np.ndarray | None, where: str) -> None:
         raise DataError(
             sentence("the source has one class only", where=where, got=str(y[0]), allowed="two classes or more")
         )
+
+
+def too_few(n: int, where: str) -> None:
+    """Refuse a target that says nothing of its domain.
+
+    Raises:
+        DataError: fewer than 8 rows.
+    """
+    if n < LEAST:
+        raise DataError(
+            sentence(
+                "the target is too small to say how its domain differs", where=where, got=f"{n} rows", allowed=f"{LEAST} or more",
+                fix="more of it without labels, or headstart predict with the source's model",
+            )
+        )  # fmt: skip

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
+from headstart.progress import Progress
+from headstart.verbs.adapt_methods import Adapted
 from headstart.verbs.adapt_question import Question
 
 MAP_ROWS = 400
+ROWS, ROWS_OF_IMAGES = 2000, 500
+"""Of a domain, that distances are measured on."""
 
 
 def observations(source: FeatureTable, target: FeatureTable, question: Question) -> list[str]:
@@ -35,13 +39,45 @@ def observations(source: FeatureTable, target: FeatureTable, question: Question)
     return notes
 
 
-def both_sides(model: Any, Xs: np.ndarray, Xt: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Source and target as the adapted classifier sees them; ``None`` for methods that leave the features as they are."""
-    steps = getattr(model, "steps", None)
-    if not steps or not hasattr(steps[0][1], "transform_source"):
+def both_sides(
+    model: Any, inputs: tuple[Any, Any], rows: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Source and target, at ``rows``, as the adapted classifier sees them; ``None`` for methods that leave the features as they are."""
+    Xs, Xt = (part[of] for part, of in zip(inputs, rows, strict=True))
+    mover = getattr(model, "steps", [(None, model)])[0][1]
+    if not hasattr(mover, "transform_source"):
         return None
-    mover = steps[0][1]
     return np.asarray(mover.transform_source(Xs)), np.asarray(mover.transform(Xt))
+
+
+def gap(
+    adapted: Adapted, features: tuple[np.ndarray, np.ndarray], seed: int, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Distances and maps, each "before" and, where the method moves the features, "after".
+
+    Before is what the classifier of the source sees: the deep features of the network trained without the target, or the
+    scaled ``features`` of the two domains.
+    """
+    from headstart.adapters.distances import domain_distances
+
+    rng = np.random.default_rng([seed, 13])
+    images = not isinstance(adapted.inputs[0], np.ndarray)
+    most = ROWS_OF_IMAGES if images else ROWS
+    rows = tuple(np.sort(rng.permutation(len(part))[:most]) for part in adapted.inputs)
+    pair = (rows[0], rows[1])
+    sides = {
+        "before": both_sides(adapted.baseline, adapted.inputs, pair) or (features[0][pair[0]], features[1][pair[1]]),
+        "after": both_sides(adapted.model, adapted.inputs, pair),
+    }
+    distances, maps = {}, {}
+    progress.start("measuring distances", len(sides), "pair")
+    for name, side in sides.items():
+        if side is not None:
+            distances[name] = as_dict(domain_distances(*side, random_state=seed))
+            maps[name] = flat_map(*side, seed, pair)
+        progress.advance(1)
+    progress.done()
+    return distances, maps
 
 
 def as_dict(distances: dict[str, Any]) -> dict[str, Any]:
@@ -49,14 +85,14 @@ def as_dict(distances: dict[str, Any]) -> dict[str, Any]:
     return {name: {"value": d.value, "p_value": d.p_value, "null95": d.null95} for name, d in distances.items()}
 
 
-def flat_map(Xs: np.ndarray, Xt: np.ndarray, seed: int) -> dict[str, Any]:
-    """Two principal components of both domains together, of at most 400 rows each, and which rows they are."""
+def flat_map(Xs: np.ndarray, Xt: np.ndarray, seed: int, rows: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    """Two principal components of both domains together, of at most 400 rows each, and which of ``rows`` they are."""
     from sklearn.decomposition import PCA
 
     rng = np.random.default_rng(seed)
     use = [np.sort(rng.permutation(len(X))[:MAP_ROWS]) for X in (Xs, Xt)]
-    rows = np.concatenate([Xs[use[0]], Xt[use[1]]]).astype(np.float64)
-    flat = PCA(min(2, *rows.shape), svd_solver="full").fit_transform(rows)
+    both = np.concatenate([Xs[use[0]], Xt[use[1]]]).astype(np.float64)
+    flat = PCA(min(2, *both.shape), svd_solver="full").fit_transform(both)
     if flat.shape[1] == 1:
         flat = np.column_stack([flat, np.zeros(len(flat))])
     # one far row would leave the rest a speck: rows beyond the outer half percent are drawn at the edge
@@ -66,7 +102,7 @@ def flat_map(Xs: np.ndarray, Xt: np.ndarray, seed: int) -> dict[str, Any]:
     return {
         "source": flat[:cut].round(4).tolist(),
         "target": flat[cut:].round(4).tolist(),
-        "rows": [u.tolist() for u in use],
+        "rows": [of[u].tolist() for of, u in zip(rows, use, strict=True)],
     }
 
 

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
-from headstart.verbs.adapt_methods import head
+from headstart.progress import Progress
+from headstart.verbs.adapt_methods import Adapted
 from headstart.verbs.adapt_question import Question
 
-FOLDS = 5
+
+class SourceSide:
+    """A method as it answers to rows of the source: features that it moved are those of the source's side."""
+
+    def __init__(self, model: Any) -> None:
+        self.mover, self.rest = model.steps[0][1], model.steps[-1][1]
+        for name in ("predict_proba", "decision_function"):
+            if hasattr(self.rest, name):
+                setattr(self, name, partial(self._through, name))
+        self.classes_ = getattr(self.rest, "classes_", ())
+
+    def _through(self, name: str, X: Any) -> np.ndarray:
+        return getattr(self.rest, name)(self.mover.transform_source(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Labels or values (n,)."""
+        return self._through("predict", X)
+
+
+def on_source(model: Any) -> Any:
+    """What answers to rows of the source."""
+    steps: Any = getattr(model, "steps", ())
+    return SourceSide(model) if len(steps) == 2 and hasattr(steps[0][1], "transform_source") else model
 
 
 class Judge:
-    """Scores the adapted model and its baselines on the same target rows."""
+    """Scores an adapted model and its baselines on the same target rows, and on the same held-out source rows."""
 
-    def __init__(self, question: Question, source: FeatureTable, target: FeatureTable, rest: np.ndarray) -> None:
+    def __init__(
+        self,
+        question: Question,
+        source: FeatureTable,
+        target: FeatureTable,
+        rest: np.ndarray,
+        adapted: Adapted,
+        progress: Progress,
+    ) -> None:
         assert source.y is not None
         self.question, self.source, self.target, self.rest = question, source, target, rest
+        self.adapted, self.progress = adapted, progress
         self.classes: list[str] = []
         if question.task == "classification":
             known = set(source.y) | (set() if target.y is None else set(target.y))
             self.classes = sorted(
                 known, key=lambda c: (len(c), c) if all(k.lstrip("-").isdigit() for k in known) else c
             )
+        self.said = {
+            "adapted": self.says(adapted.model, adapted.inputs[1]),
+            "source_only": self.says(adapted.baseline, adapted.inputs[1]),
+        }
+        self.said |= {name: self.says(model, adapted.inputs[1]) for name, model in adapted.others.items()}
 
-    def said(self, model: Any, X: np.ndarray) -> np.ndarray:
+    def says(self, model: Any, X: Any) -> np.ndarray:
         """Values (n,), or probabilities (n, C) over all classes; 0 for classes that the model does not know."""
         if self.question.task == "regression":
             return np.asarray(model.predict(X), dtype=np.float64)
@@ -37,6 +75,8 @@ class Judge:
         known = [str(c) for c in getattr(model, "classes_", ())]
         if found.shape[1] == len(known):
             out[:, [self.classes.index(c) for c in known]] = found
+        if hasattr(model, "history_"):  # a network says the class of its largest probability
+            return out
         # what predict says decides; it may differ from the largest probability (votes, ties)
         label = np.array([self.classes.index(str(c)) for c in model.predict(X)])
         top = out.argmax(1) != label
@@ -44,31 +84,34 @@ class Judge:
         out[np.flatnonzero(top), label[top]] = 0.5 + 0.5 * out[top].max(1, initial=0)
         return out / np.maximum(out.sum(1, keepdims=True), 1e-12)
 
-    def target_only(self, Xt: np.ndarray) -> np.ndarray | None:
+    def target_only(self) -> np.ndarray | None:
         """Cross-validated predictions of a model that learns on the target's own labels; ``None`` where there are too few."""
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        y = self.target.y
-        assert y is not None
-        X, y = Xt[self.rest], y[self.rest]
+        assert self.target.y is not None
+        X, y, folds = self.adapted.inputs[1][self.rest], self.target.y[self.rest], self.adapted.folds
+        places = np.zeros(len(y))
         if self.question.task == "regression":
-            if len(y) < 2 * FOLDS:
+            if len(y) < 2 * folds:
                 return None
-            splits = KFold(FOLDS, shuffle=True, random_state=self.question.seed).split(X)
+            splits = list(KFold(folds, shuffle=True, random_state=self.question.seed).split(places))
             out = np.zeros(len(y))
         else:
             counts = np.unique(y, return_counts=True)[1]
             if len(counts) < 2 or counts.min() < 2:
                 return None
-            splits = StratifiedKFold(
-                min(FOLDS, int(counts.min())), shuffle=True, random_state=self.question.seed
-            ).split(X, y)
+            kind = StratifiedKFold(min(folds, int(counts.min())), shuffle=True, random_state=self.question.seed)
+            splits = list(kind.split(places, y))
             out = np.zeros((len(y), len(self.classes)))
+        self.progress.start("learning the target's own labels", len(splits), "fold")
         for train, test in splits:
-            out[test] = self.said(head(self.question).fit(X[train], y[train]), X[test])
+            out[test] = self.says(self.adapted.own().fit(X[train], y[train]), X[test])
+            self.progress.advance(1)
+        self.progress.done()
         return out
 
     def scores(self, said: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """Metrics with intervals."""
         from headstart.evaluation.metrics import classification_metrics
         from headstart.evaluation.regression import regression_metrics
 
@@ -77,48 +120,70 @@ class Judge:
         return classification_metrics(said, self.codes(y), tuple(self.classes), seed=self.question.seed)
 
     def codes(self, y: np.ndarray) -> np.ndarray:
+        """Places of the labels among the classes."""
         return np.array([self.classes.index(str(c)) for c in y])
 
-    def metrics(self, Xt: np.ndarray, model: Any, baseline: Any, method: str) -> dict[str, Any]:
-        """``metrics.json`` but for seconds."""
-        from headstart.evaluation.adaptation import adaptation_verdict
+    def gain(self, said: np.ndarray, before: np.ndarray, y: np.ndarray, name: str) -> dict[str, Any]:
+        """Paired gain of one over the other."""
         from headstart.evaluation.gain import paired_gain
         from headstart.evaluation.regression import paired_error_gain
 
+        seed, regression = self.question.seed, self.question.task == "regression"
+        found = (
+            paired_error_gain(said, before, y, seed=seed)
+            if regression
+            else paired_gain(said, before, self.codes(y), seed=seed)
+        )
+        return {"versus": name, "metric": "mae" if regression else "accuracy", **found}
+
+    def metrics(self) -> dict[str, Any]:
+        """``metrics.json`` but for seconds."""
+        from headstart.evaluation.adaptation import adaptation_verdict
+
         regression = self.question.task == "regression"
-        metric = "mae" if regression else "accuracy"
         n = {
             "source": len(self.source.X),
             "target": len(self.target.X),
             "evaluated": len(self.rest),
-            "labelled": len(Xt) - len(self.rest),
+            "labelled": len(self.target.X) - len(self.rest),
         }
         out: dict[str, Any] = {
             "kind": "adaptation",
             "task": self.question.task,
-            "method": method,
-            "metric": metric,
+            "method": self.adapted.method,
+            "metric": "mae" if regression else "accuracy",
             "n": n,
         }
         out |= {"target": None, "source": None, "baselines": {}, "transfer_gain": None, "per_class": None}
         if self.target.y is not None:
             y = self.target.y[self.rest]
-            X = Xt[self.rest]
-            said, before = self.said(model, X), self.said(baseline, X)
-            out["target"] = self.scores(said, y)
-            out["baselines"]["source_only"] = self.scores(before, y)
-            own = self.target_only(Xt)
+            said = {name: found[self.rest] for name, found in self.said.items()}
+            out["target"] = self.scores(said["adapted"], y)
+            out["baselines"] = {name: self.scores(found, y) for name, found in said.items() if name != "adapted"}
+            own = self.target_only()
             if own is not None:
                 out["baselines"]["target_only"] = self.scores(own, y)
-            if regression:
-                gain = paired_error_gain(said, before, y, seed=self.question.seed)
-            else:
-                gain = paired_gain(said, before, self.codes(y), seed=self.question.seed)
-                out["per_class"] = self.per_class(y, said, before, own)
-            out["transfer_gain"] = {"versus": "source_only", "metric": metric, **gain}
+            out["transfer_gain"] = self.gain(said["adapted"], said["source_only"], y, "source_only")
+            if not regression:
+                out["per_class"] = self.per_class(y, said["adapted"], said["source_only"], own)
+        out |= self.kept()
         unit = "label" if regression else "points"
         what = "mean absolute error" if regression else "accuracy"
-        return out | adaptation_verdict(out["transfer_gain"], method, what, unit)
+        return out | adaptation_verdict(out["transfer_gain"], self.adapted.method, what, unit)
+
+    def kept(self) -> dict[str, Any]:
+        """What is left of the source's accuracy, on rows of it that neither model was trained on."""
+        a = self.adapted
+        if a.model_without is None or len(a.held) < 2:
+            return {}
+        assert self.source.y is not None
+        X, y = a.inputs[0][a.held], self.source.y[a.held]
+        said, before = (self.says(on_source(model), X) for model in (a.model_without, a.baseline_without))
+        return {
+            "source": self.scores(said, y),
+            "source_before": self.scores(before, y),
+            "source_gain": self.gain(said, before, y, "source_only"),
+        }
 
     def per_class(
         self, y: np.ndarray, said: np.ndarray, before: np.ndarray, own: np.ndarray | None
@@ -135,19 +200,19 @@ class Judge:
                 rows.append({"class": name, "n": int(mine.sum()), **recall})
         return rows
 
-    def table(self, Xt: np.ndarray, model: Any, baseline: Any) -> dict[str, Any]:
+    def table(self) -> dict[str, Any]:
         """Columns of ``predictions.csv``: one row a target row."""
-        said = self.said(model, Xt)
+        said, before = self.said["adapted"], self.said["source_only"]
         out: dict[str, Any] = {"row": self.target.ids}
         if self.target.y is not None:
             out["label"] = self.target.y
-        out["split"] = np.where(np.isin(np.arange(len(Xt)), self.rest), "evaluated", "labelled")
+        out["split"] = np.where(np.isin(np.arange(len(said)), self.rest), "evaluated", "labelled")
         if self.question.task == "regression":
-            return out | {"predicted": said, "source_only": self.said(baseline, Xt)}
+            return out | {"predicted": said, "source_only": before}
         names = np.array(self.classes)
         out |= {
             "predicted": names[said.argmax(1)],
             "confidence": said.max(1),
-            "source_only": names[self.said(baseline, Xt).argmax(1)],
+            "source_only": names[before.argmax(1)],
         }
         return out | {f"prob_{name}": said[:, i] for i, name in enumerate(self.classes)}

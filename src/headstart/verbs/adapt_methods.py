@@ -1,18 +1,55 @@
-"""From the name of a method to a fitted model."""
+"""From the name of a shallow method, or from ``auto``, to fitted models."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
 from headstart.errors import DataError, sentence
+from headstart.progress import Progress
 from headstart.verbs.adapt_question import Question
+
+FOLDS = 5
+"""Of the model that learns on the target's own labels."""
+DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": (), "regression": ()}
+"""Deep methods that ``auto`` tries beside the shallow ones of :data:`headstart.adapters.catalogue.DEFAULT_SEARCH`."""
+
+
+@dataclass
+class Adapted:
+    """What a method and its baseline came to.
+
+    Attributes:
+        method: its name; for auto the one chosen.
+        model, baseline: adapted, and from the source alone.
+        inputs: what both read of the source (n_s) and of the target (n_t): arrays, or rows of images.
+        own: () -> a fresh model to be fitted on labelled target rows, and in how many folds that is done.
+        held: int, source rows that ``model_without`` and ``baseline_without`` have not seen.
+        candidates: rows of the table, for auto.
+        choices: how methods and epochs were chosen, see :mod:`headstart.verbs.adapt_choice`.
+        others: further baselines by name.
+    """
+
+    method: str
+    model: Any
+    baseline: Any
+    inputs: tuple[Any, Any]
+    own: Callable[[], Any]
+    folds: int
+    held: np.ndarray
+    model_without: Any
+    baseline_without: Any
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[Any] = field(default_factory=list)
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 def head(question: Question) -> Any:
-    """The classifier or regressor inside every method and baseline."""
+    """The classifier or regressor inside every shallow method and its baselines."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
@@ -53,35 +90,100 @@ def labelled_rows(target: FeatureTable, question: Question) -> tuple[np.ndarray,
 
 
 def fitted(
-    question: Question, Xs: np.ndarray, ys: np.ndarray, Xt: np.ndarray, few: np.ndarray, yt: np.ndarray | None
-) -> tuple[str, Any, list[dict[str, Any]]]:
-    """The name of the method, the fitted model, and, for auto, the candidates with their scores. ``yt`` is read at ``few`` alone."""
-    from headstart.adapters.catalogue import DEFAULT_SEARCH, make_method
-    from headstart.adapters.search import AdaptationSearchCV
+    question: Question,
+    Xs: np.ndarray,
+    ys: np.ndarray,
+    Xt: np.ndarray,
+    few: np.ndarray,
+    yt: np.ndarray | None,
+    progress: Progress,
+) -> Adapted:
+    """The fitted method, shallow or chosen by auto, and its baseline. ``yt`` is read at ``few`` alone."""
+    from sklearn.base import clone
+
+    from headstart.adapters.catalogue import make_method
+    from headstart.training.selecting import held_out
 
     inside = head(question)
+    candidates: list[dict[str, Any]] = []
+    choices: list[Any] = []
     if question.method == "auto":
-        named = [(name, make_method(name, inside, task=question.task)) for name in DEFAULT_SEARCH[question.task]]
-        search = AdaptationSearchCV(named, scorer=question.select, task=question.task, random_state=question.seed).fit(
-            Xs, ys, X_target=Xt
-        )
-        r = search.cv_results_
-        rows = [
-            {
-                "method": m,
-                "score": None if np.isnan(s) else s,
-                "rank": k,
-                "seconds": t,
-                "error": e,
-                "criterion": type(search.scorer_).__name__,
-            }
-            for m, s, k, t, e in zip(
-                r["method"], r["mean_test_score"], r["rank_test_score"], r["fit_seconds"], r["error"], strict=True
-            )
-        ]
-        return search.best_method_, search.best_estimator_, sorted(rows, key=lambda row: row["rank"] or 99)
-    model = make_method(question.method, inside, task=question.task)
+        name, model, candidates, choices = chosen(question, Xs, ys, Xt, progress)
+    else:
+        name, model = question.method, make_method(question.method, inside, task=question.task)
+    given: dict[str, Any] = {"X_target": Xt}
     if len(few):
         assert yt is not None
-        return question.method, model.fit(Xs, ys, X_target=Xt[few], y_target=yt[few]), []
-    return question.method, model.fit(Xs, ys, X_target=Xt), []
+        given = {"X_target": Xt[few], "y_target": yt[few]}
+    progress.start("adapting", 4, "fit")
+
+    def fit(estimator: Any, rows: Any = slice(None), **more: Any) -> Any:
+        made = clone(estimator).fit(Xs[rows], ys[rows], **more)
+        progress.advance(1)
+        return made
+
+    plain = make_method("source_only", inside, task=question.task)
+    held = held_out(ys, question.seed, classes=question.task != "regression")
+    keep = np.setdiff1d(np.arange(len(ys)), held)
+    if question.method == "auto":
+        best = model
+        progress.advance(1)
+    else:
+        best = fit(model, **given)
+    baseline = fit(plain)
+    without = baseline_without = None
+    if len(held) > 1:
+        own = getattr(best, "held_out_", None)
+        if own is not None:  # a network that has not seen its own share of the source
+            held, keep, without = own, np.setdiff1d(np.arange(len(ys)), own), best
+            progress.advance(1)
+        else:
+            without = fit(model, keep, **given)
+        baseline_without = fit(plain, keep)
+    progress.done()
+    return Adapted(
+        name,
+        best,
+        baseline,
+        (Xs, Xt),
+        lambda: clone(inside),
+        FOLDS,
+        held,
+        without,
+        baseline_without,
+        candidates,
+        choices,
+    )
+
+
+def chosen(
+    question: Question, Xs: np.ndarray, ys: np.ndarray, Xt: np.ndarray, progress: Progress
+) -> tuple[str, Any, list[dict[str, Any]], list[Any]]:
+    """What auto takes: its name, the fitted estimator, the table of candidates, and how it and its epoch were chosen."""
+    from headstart.adapters.catalogue import DEFAULT_SEARCH, make_method
+    from headstart.adapters.search import AdaptationSearchCV
+    from headstart.verbs.adapt_choice import of_candidates, of_epochs
+    from headstart.verbs.adapt_deep import network
+
+    task = question.task
+    named: list[tuple[str, Any]] = [
+        (name, make_method(name, head(question), task=task)) for name in DEFAULT_SEARCH[task]
+    ]
+    named += [(name, network(question, name)) for name in DEEP_SEARCH[task]]
+    search = AdaptationSearchCV(named, scorer=question.select, task=task, random_state=question.seed).fit(
+        Xs, ys, X_target=Xt, progress=progress
+    )
+    r = search.cv_results_
+    rows = [
+        {
+            "method": m, "score": None if np.isnan(s) else s, "rank": k, "noise": noise, "seconds": t, "error": e,
+            "criterion": type(search.scorer_).__name__,
+        }
+        for m, s, k, noise, t, e in zip(
+            r["method"], r["mean_test_score"], r["rank_test_score"], r["noise"], r["fit_seconds"], r["error"], strict=True
+        )
+    ]  # fmt: skip
+    choices = [of_candidates(search, question), *of_epochs(search.best_estimator_)]
+    name = search.best_method_
+    table = sorted(rows, key=lambda row: (row["method"] != name, row["rank"] or 99))
+    return name, search.best_estimator_, table, choices

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Question:
-    """The options of `adapt` that the work goes by."""
+    """The options of `adapt` that the work goes by; ``None`` where the user is silent."""
 
     method: str
     select: str | None
@@ -15,3 +15,7 @@ class Question:
     classifier: str
     task: str
     seed: int
+    epochs: int | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    device: str = "cpu"

@@ -1,34 +1,37 @@
-"""What `adapt` leaves in its run folder, and how a later `predict` reads it."""
+"""What `adapt` leaves in its run folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import yaml
 
-from headstart.data.feature_tables import FeatureTable, read_rows
-from headstart.errors import DataError, sentence
 from headstart.folder import disk_errors, write_json, write_text
 from headstart.verbs.adapt_work import Answer
-
-if TYPE_CHECKING:
-    import pandas as pd
+from headstart.verbs.domains import Domains
 
 CARD = """# An adapted model
 
 Method `{method}` ({task}), learned on {source} ({n_source} rows) and adapted to {target} ({n_target} rows). {why}
 
-`headstart predict {run} NEW.csv` uses it on rows with the same columns; in Python `joblib.load("model.joblib")` gives a table with
-`scaler`, `estimator`, `columns`, `task` and `classes`. A joblib file can run code when it is loaded: open it only where you trust
-who made it. It needs the versions of scikit-learn and headstart in `env.json`.
+{how}
 """
+OF_FEATURES = """`headstart predict {run} {new}` uses it{on}; in Python `joblib.load("model.joblib")` gives a table with
+`scaler`, `estimator`, `columns`, `task`, `classes`, `kind` and `backbone`. A joblib file can run code when it is loaded: open it
+only where you trust who made it. It needs the versions of scikit-learn and headstart in `env.json`."""
+OF_IMAGES = """`headstart predict {run} IMAGES` uses it, and `--source {run}` takes its backbone further. The backbone is
+`model.safetensors`, in the library's own layout; the new layers and the head behind it are in `neck.safetensors`."""
+NEW = {
+    "rows": ("NEW.csv", " on rows with the same columns"),
+    "images": ("IMAGES", ""),
+    "texts": ("NEW.csv", " on texts"),
+}
 
 
-def save(work: Path, recipe: dict[str, Any], result: Answer, source: FeatureTable, target: FeatureTable) -> None:
+def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -> None:
     """Write everything but the report."""
-    import joblib
     import pandas as pd
     import sklearn
 
@@ -36,8 +39,27 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, source: FeatureTabl
     from headstart.verbs.work import peak_mb
 
     write_text(work / "recipe.yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+    run, whole = recipe["out"], not isinstance(result.adapted.inputs[0], np.ndarray)
+    new, on = NEW[domains.kind]
+    card = CARD.format(
+        method=result.adapted.method, task=recipe["task"], source=domains.source.origin, target=domains.target.origin,
+        n_source=len(domains.source.X), n_target=len(domains.target.X), why=result.metrics["why"],
+        how=OF_IMAGES.format(run=run) if whole else OF_FEATURES.format(run=run, new=new, on=on),
+    )  # fmt: skip
+    more: dict[str, Any] = {}
+    with disk_errors(work):
+        pd.DataFrame(result.predictions).to_csv(work / "predictions.csv", index=False, encoding="utf-8")
+        (work / "model").mkdir(exist_ok=True)
+        if whole:
+            more["reload_check"] = save_network(work, result, domains, card)
+        else:
+            import joblib
+
+            joblib.dump(result.saved, work / "model" / "model.joblib", compress=3)
+            write_text(work / "model" / "README.md", card)
     metrics = {
         **result.metrics,
+        **more,
         "seconds": result.seconds,
         "notes": result.notes,
         "peak_memory_mb": round(peak_mb(), 1),
@@ -48,15 +70,31 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, source: FeatureTabl
         work / "env.json",
         {"headstart": headstart.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__},
     )
-    with disk_errors(work):
-        pd.DataFrame(result.predictions).to_csv(work / "predictions.csv", index=False, encoding="utf-8")
-        (work / "model").mkdir(exist_ok=True)
-        joblib.dump(result.model, work / "model" / "model.joblib", compress=3)
-    card = CARD.format(
-        method=result.method, task=recipe["task"], source=source.origin, target=target.origin, n_source=len(source.X),
-        n_target=len(target.X), why=metrics["why"], run=Path(recipe["target"]).stem,
+
+
+def save_network(work: Path, result: Answer, domains: Domains, card: str) -> dict[str, Any]:
+    """The whole network of images as an ordinary model folder, the new layers beside it; checked in a fresh process.
+
+    Raises:
+        WorkError: it cannot be loaded, or predicts something else there.
+    """
+    from headstart.data.augment import flips
+    from headstart.deploy.neck import neck_of, save_neck
+    from headstart.sources import save_model
+    from headstart.verbs.save import verify
+
+    deep, reader = result.adapted.model, domains.reader
+    assert domains.images is not None
+    classes = tuple(str(c) for c in deep.classes_)
+    backbone, layers = neck_of(deep.model_.backbone)
+    task = {"name": deep.task_.name, **deep.task_.state()}
+    save_model(
+        work / "model", reader, backbone, None, classes, reader.preprocessing, card,
+        extra={"precision": "fp32", "flip": flips("light"), "task": task},
     )  # fmt: skip
-    write_text(work / "model" / "README.md", card)
+    save_neck(work / "model", layers, deep.model_.head)
+    own = [result.saved["classes"].index(c) for c in classes]
+    return verify(work, domains.images[1], result.probabilities[:, own].astype(np.float32))
 
 
 def finite(value: Any) -> Any:
@@ -68,33 +106,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
-
-
-def predict_rows(run: Path, inputs: Any) -> pd.DataFrame:
-    """Predictions of an adapted model for the rows of tables or ``.npz`` files with the run's columns.
-
-    Raises:
-        DataError: the model is about images, or columns are missing.
-    """
-    import joblib
-    import pandas as pd
-
-    from headstart.adapters.scorers import probabilities
-
-    saved = joblib.load(run / "model" / "model.joblib")
-    frames = []
-    for path in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
-        if not isinstance(path, (str, Path)) or not Path(path).suffix:
-            fix = "a .csv or .npz with the columns of the source"
-            raise DataError(sentence("this run predicts rows of features", got=str(path)[:60], fix=fix))
-        rows = saved["scaler"].transform(read_rows(Path(path), saved["columns"]))
-        out: dict[str, Any] = {
-            "path": str(path),
-            "row": np.arange(len(rows)),
-            "predicted": saved["estimator"].predict(rows),
-        }
-        if saved["task"] == "classification":
-            found = probabilities(saved["estimator"], rows)
-            out["confidence"] = found.max(1)
-        frames.append(pd.DataFrame(out))
-    return pd.concat(frames, ignore_index=True)

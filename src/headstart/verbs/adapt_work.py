@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from headstart.data.feature_tables import FeatureTable
 from headstart.progress import Progress
-from headstart.verbs.adapt_gap import as_dict, both_sides, facts, flat_map, labels_of, observations
+from headstart.verbs.adapt_gap import facts, gap, labels_of, observations
 from headstart.verbs.adapt_judge import Judge
-from headstart.verbs.adapt_methods import fitted, head, labelled_rows
+from headstart.verbs.adapt_methods import Adapted, fitted, labelled_rows
+from headstart.verbs.adapt_names import is_deep, whole_network
 from headstart.verbs.adapt_question import Question
+from headstart.verbs.domains import Domains
 
 
 @dataclass
@@ -19,77 +20,79 @@ class Answer:
     """What came of it.
 
     Attributes:
-        model: ``{"scaler", "estimator", "classes", "columns", "task"}``, what predicts elsewhere.
-        method: used; for auto the one chosen.
+        adapted: the models.
+        saved: what predicts elsewhere: ``{"scaler", "estimator", "classes", "columns", "task", "kind", "backbone"}``.
         metrics: of ``metrics.json``.
         predictions: columns of ``predictions.csv``.
-        maps: "before" and "after": two (n, 2) arrays each, or none.
+        extras: of ``adaptation.json``: distances, maps, candidates, choices, curves, what the terms say.
+        probabilities: (n_t, C) of the target, or values (n_t,).
     """
 
-    model: dict[str, Any]
-    method: str
+    adapted: Adapted
+    saved: dict[str, Any]
     metrics: dict[str, Any]
     predictions: dict[str, Any]
     extras: dict[str, Any]
+    probabilities: Any
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def answer(question: Question, source: FeatureTable, target: FeatureTable, progress: Progress) -> Answer:
+def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     """Scale, adapt, compare and measure.
 
     Raises:
-        DataError: one class in the source, or too few target labels for what was asked.
+        DataError: one class in the source, a target too small, or too few target labels for what was asked.
     """
     from sklearn.preprocessing import StandardScaler
 
-    from headstart.adapters.catalogue import make_method
-    from headstart.adapters.distances import domain_distances
-    from headstart.verbs.adapt_check import unusable
+    from headstart.verbs.adapt_check import too_few, unusable
 
+    source, target = domains.source, domains.target
     assert source.y is not None
     if question.task == "classification":
         unusable(source.y, source.origin)
+    too_few(len(target.X), target.origin)
     began = time.perf_counter()
     scaler = StandardScaler().fit(source.X)
     Xs, Xt = (scaler.transform(table.X).astype(table.X.dtype, copy=False) for table in (source, target))
-    notes = observations(source, target, question)
+    notes = [*domains.notes, *observations(source, target, question)]
     few, rest = labelled_rows(target, question)
-    progress.start("adapting", 1, "method")
-    chosen, model, candidates = fitted(question, Xs, source.y, Xt, few, None if target.y is None else target.y)
-    progress.advance(1)
-    progress.done()
+    if is_deep(question.method):
+        from headstart.verbs.adapt_deep import deep, image_rows
+
+        whole = whole_network(question.method) and domains.kind == "images"
+        adapted = deep(question, domains, image_rows(domains) if whole else (Xs, Xt), few, progress)
+    else:
+        adapted = fitted(question, Xs, source.y, Xt, few, target.y, progress)
     seconds = {"adapting": time.perf_counter() - began}
     began = time.perf_counter()
-    baseline = make_method("source_only", head(question), task=question.task).fit(Xs, source.y)
-    judged = Judge(question, source, target, rest)
-    metrics = judged.metrics(Xt, model, baseline, chosen)
+    judged = Judge(question, source, target, rest, adapted, progress)
+    metrics = judged.metrics()
     seconds["comparing"] = time.perf_counter() - began
     began = time.perf_counter()
-    progress.start("measuring distances", 2, "pair")
-    after = both_sides(model, Xs, Xt)
-    distances = {"before": as_dict(domain_distances(Xs, Xt, random_state=question.seed))}
-    progress.advance(1)
-    if after is not None:
-        distances["after"] = as_dict(domain_distances(*after, random_state=question.seed))
-    progress.advance(1)
-    progress.done()
+    distances, maps = gap(adapted, (Xs, Xt), question.seed, progress)
     seconds["distances"] = time.perf_counter() - began
-    maps = {"before": flat_map(Xs, Xt, question.seed)}
-    if after is not None:
-        maps["after"] = flat_map(*after, question.seed)
+    # only now, with every choice made, do the target's labels say what the choices cost
+    choices = [choice.told(target.y, rest, question.task == "regression") for choice in adapted.choices]
+    metrics["choices"] = [{k: c[k] for k in ("what", "criterion", "taken", "cautious", "cost")} for c in choices]
     extras = {
         "distances": distances,
         "maps": maps,
-        "candidates": candidates,
-        "facts": facts(model),
+        "candidates": adapted.candidates,
+        "choices": choices,
+        "facts": facts(adapted.model),
         "classes": {"source": labels_of(source, question), "target": labels_of(target, question)},
+        "history": getattr(adapted.model, "history_", []),
+        "terms": getattr(adapted.model, "said_", {}),
     }
     saved = {
         "scaler": scaler,
-        "estimator": model,
+        "estimator": adapted.model,
         "columns": source.columns,
         "task": question.task,
         "classes": judged.classes,
+        "kind": domains.kind,
+        "backbone": domains.backbone,
     }
-    return Answer(saved, chosen, metrics, judged.table(Xt, model, baseline), extras, notes, seconds)
+    return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)

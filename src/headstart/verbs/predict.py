@@ -32,7 +32,7 @@ def predict(
     Args:
         run: a run folder (or its ``model/``).
         inputs: one of, or a list of: a path of an image, folder or .zip; an array (H, W[, C]); a PIL image. For a run of
-            ``adapt`` over tables: paths of tables or ``.npz`` files with the source's columns.
+            ``adapt`` over features: what the run read: tables or ``.npz`` files with the source's columns, images, texts.
         coverage: in (0, 1): also give a set of classes that holds the true one for this share of images like the held-out
             ones of the run (split conformal prediction, :mod:`headstart.functional.conformal`).
         sets: ``"lac"`` (the smallest on average) or ``"aps"`` (larger for harder images).
@@ -55,19 +55,19 @@ def predict(
     import pandas as pd
 
     check_options(coverage, sets, abstain_below, tta)
-    if (Path(run) / "adaptation.json").is_file():
-        from headstart.verbs.adapt_save import predict_rows
+    if (Path(run) / "model" / "model.joblib").is_file():
+        from headstart.verbs.adapt_predict import predict_rows
 
         if coverage is not None or abstain_below is not None or tta != 1:
             raise RunError(
                 sentence(
-                    "coverage, abstain-below and tta are for image runs; this one is of adapt, over tables",
+                    "coverage, abstain-below and tta are for networks of images; this run of adapt reads features",
                     got=str(run),
                     fix=f"headstart predict {run} INPUT",
                 )
             )
 
-        return predict_rows(Path(run), inputs)
+        return predict_rows(Path(run), inputs, device=device, progress=progress)
     from headstart.data.readers import read_images
     from headstart.data.scan import scan
     from headstart.deploy.held_out import sets_of
