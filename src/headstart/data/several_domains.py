@@ -76,9 +76,7 @@ def read_several(
             several are asked for; fewer than two rows of one.
     """
     paths = [Path(path) for path in sources]
-    twice = [path for i, path in enumerate(paths) if path.resolve() in {p.resolve() for p in paths[:i]}]
-    if twice:
-        raise DataError(sentence("a source is named twice", got=str(twice[0]), fix="each domain once"))
+    twice_named(paths)
     raw: list[Raw] = []
     for path in paths:
         frame, y = read_raw(path, label, needs_label=True, beside=domain_col)
@@ -102,6 +100,18 @@ def read_several(
         pooled(mine), np.repeat(np.arange(len(mine)), [len(table.X) for table in mine]), short_names(called),
         tables[-1] if target is not None else None, task,
     )  # fmt: skip
+
+
+def twice_named(paths: Sequence[str | Path]) -> None:
+    """Refuse the same path twice.
+
+    Raises:
+        DataError: it is there.
+    """
+    whole = [Path(path).resolve() for path in paths]
+    again = [path for i, path in enumerate(paths) if whole[i] in whole[:i]]
+    if again:
+        raise DataError(sentence("a source is named twice", got=str(again[0]), fix="each domain once"))
 
 
 def _cut(part: Raw, column: str) -> list[Raw]:

@@ -39,6 +39,7 @@ FIXES = {
     "unlabelled_target": "--unlabelled FOLDER",
     "target_stream": "headstart adapt SOURCE TARGET",
     "several_sources": "headstart adapt SOURCE SOURCE TARGET",
+    "feature_maps": "a strategy on whole images: finetune+mixstyle",
     "loss_on_target": "finetune+dsbn(affine=true)+mdan, or dsbn, which needs none",
     "labelled_target": "--target-labels 5",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",

@@ -76,6 +76,9 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     # only now, with every choice made, do the target's labels say what the choices cost
     choices = [choice.told(target.y, rest, question.task == "regression") for choice in adapted.choices]
     metrics["choices"] = [{k: c[k] for k in ("what", "criterion", "taken", "cautious", "cost")} for c in choices]
+    terms = getattr(adapted.model, "said_", {})
+    if domains.domain is not None:
+        metrics["sources"] = by_source(domains.sources, terms)
     extras = {
         "distances": distances,
         "maps": maps,
@@ -84,7 +87,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "facts": facts(adapted.model),
         "classes": {"source": labels_of(source, question), "target": labels_of(target, question)},
         "history": getattr(adapted.model, "history_", []),
-        "terms": getattr(adapted.model, "said_", {}),
+        "terms": terms,
     }
     saved = {
         "scaler": scaler,
@@ -96,3 +99,18 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "backbone": domains.backbone,
     }
     return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)
+
+
+def by_source(names: tuple[str, ...], terms: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a source: its name and what the terms say of it, ``{"mdan": {"sources": 0.3}}``: what it counts, its loss, its distance."""
+    return [
+        {
+            "name": name,
+            "terms": {
+                term: {key: values[i] for key, values in said.items() if key in ("sources", "losses", "distances")}
+                for term, said in terms.items()
+                if {"sources", "losses", "distances"} & said.keys()
+            },
+        }
+        for i, name in enumerate(names)
+    ]
