@@ -120,12 +120,12 @@ def _cut(part: Raw, column: str) -> list[Raw]:
         raise DataError(
             sentence(f"no column {column!r}", where=part.origin, allowed=list(part.frame.columns[:20]), fix="--domain-col COLUMN")
         )  # fmt: skip
-    of = part.frame.pop(column)
-    if of.isna().any():
+    column_of = part.frame.pop(column)
+    if column_of.isna().any():
         raise DataError(
-            sentence("rows without a domain", where=f"{part.origin}, column {column}", got=int(of.isna().sum()))
+            sentence("rows without a domain", where=f"{part.origin}, column {column}", got=int(column_of.isna().sum()))
         )
-    of = of.astype(str).to_numpy()
+    of = column_of.astype(str).to_numpy()
     names = sorted(set(of), key=lambda v: (len(v), v) if v.isdigit() else (999, v))
     if not 2 <= len(names) <= MANY:
         raise DataError(
