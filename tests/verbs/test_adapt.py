@@ -11,6 +11,12 @@ from headstart.cli.main import run as command
 from headstart.errors import DataError, RecipeError, RunError
 
 
+@pytest.fixture(autouse=True)
+def shallow_search(monkeypatch):
+    """Auto among the shallow methods alone; with deep ones: test_adapt_deep.py."""
+    monkeypatch.setattr("headstart.verbs.adapt_methods.DEEP_SEARCH", {"classification": (), "regression": ()})
+
+
 def domains(seed=0, n=150):
     """Two classes; the target is turned and stretched, so that a source model is wrong there and CORAL is not."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headstart.evaluation.adaptation import DISTANCES
-from headstart.evaluation.charts import MARKERS, Dot, dots, scatter
+from headstart.evaluation.charts import MARKERS, Dot, curves, dots, scatter
 from headstart.evaluation.fonts import embedded_font
 from headstart.folder import read_json, write_text
 
@@ -24,6 +26,9 @@ NAMES = {
     "source_only": "source only",
     "target_only": "target only (its own labels, cross-validated)",
 }
+LOSSES = {"train_loss": "the whole objective", "loss": "the task's loss on the source"}
+"""Of the columns of the history that are losses but not named after a term."""
+NO_LOSS = ("epoch", "step", "lr", "images_per_second", "seconds")
 SIGNS = ("●", "■", "▲", "◆", "×", "+")
 
 
@@ -47,10 +52,13 @@ def write_adaptation_report(run: Path, *, name: str) -> Path:
         "p_value": _p,
         "count": lambda n: f"{n:,}",
         "share": lambda v: "" if v is None else f"{v:.1%}",
+        "tojson_plain": lambda v: json.dumps(v, ensure_ascii=False, indent=1),
     }
     page = env.get_template("adaptation.html.j2").render(
         m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
         scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
+        choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ())),
+        terms={name: said for name, said in extras.get("terms", {}).items() if said},
         total_seconds=sum(m["seconds"].values()), env=read_json(run / "env.json"),
     )  # fmt: skip
     font = embedded_font(page)
@@ -102,6 +110,36 @@ def _distances(found: dict[str, Any]) -> list[dict[str, Any]]:
         {"name": DISTANCES[key][0], "says": DISTANCES[key][1], "before": cell, "after": after.get(key)}
         for key, cell in found["before"].items()
     ]
+
+
+def _choice(choice: dict[str, Any]) -> dict[str, Any]:
+    """How one thing was chosen; of epochs also the criterion, and what each was worth, over them."""
+    picture: Any = None
+    scores = [(int(n), s) for n, s in zip(choice["names"], choice["scores"], strict=True) if s is not None] if choice["what"] == "epoch" else []  # fmt: skip
+    if len(scores) > 1:
+        picture = curves({"model": scores}, label=f"{choice['criterion']} after each epoch", x_label="epoch")
+    worth: Any = None
+    if picture is not None and choice.get("worth"):
+        points = [(int(n), w) for n, w in zip(choice["names"], choice["worth"], strict=True) if w is not None]
+        worth = curves(
+            {"other": points}, label=f"{choice['measure']} on the target, looked at afterwards", x_label="epoch"
+        )
+    return {**choice, "of": len(choice["names"]), "picture": picture, "worth_picture": worth}
+
+
+def _curves(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One picture a loss: the objective, the task's, and that of each term."""
+    if len(history) < 2:
+        return []
+    out = []
+    for name in history[0]:
+        if name in NO_LOSS or name.startswith("valid_"):
+            continue
+        line = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
+        if len(line) > 1:
+            title = LOSSES.get(name, name)
+            out.append({"title": title, "picture": curves({"model": line}, label=title, x_label="epoch")})
+    return out
 
 
 def _maps(extras: dict[str, Any]) -> list[dict[str, Any]]:

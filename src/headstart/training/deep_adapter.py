@@ -22,7 +22,7 @@ from headstart.tasks.task import Task
 from headstart.training.adapt import adapt, outputs_of
 from headstart.training.domains import Labelled
 from headstart.training.optim import Optimisation, default_lr
-from headstart.training.selecting import EpochJudge, held_out
+from headstart.training.selecting import ORDER, EpochJudge, held_out
 
 UPDATES = 800
 """What an adaptation takes where the number of epochs is left open, in 10 to 100 epochs."""
@@ -179,7 +179,7 @@ class DeepAdapter(BaseEstimator):
             )
         fitted = adapt(
             network, parse_strategy(self.strategy), self.task_, labelled, target, options, batch_size=self.batch_size,
-            device=torch.device(self.device), seed=self.random_state, validate=judge, metric=self.select or "",
+            device=torch.device(self.device), seed=self.random_state, validate=judge, metric=ORDER,
             progress=progress, name=self.strategy,
         )  # fmt: skip
         self.model_ = fitted.model.cpu()

@@ -14,12 +14,15 @@ from sklearn.utils import Tags
 from torch import nn
 
 from headstart.adapters.scorers import scorer_by_name
+from headstart.adapters.search import paired_error
 from headstart.data.rows import ImageRows, Rows
 from headstart.tasks.task import Model, Task
 from headstart.training.adapt import outputs_of
 
 HELD = 0.2
 """Share of the source's rows that choose the epoch and are not trained on."""
+ORDER = "order"
+"""Name of the score that the loop goes by: the number of the epoch where it may be kept, else 0."""
 MOST_ROWS, MOST_IMAGES = 1000, 300
 """Inputs of a domain that an epoch is judged by."""
 
@@ -74,7 +77,9 @@ class EpochJudge:
     """Scores a model after each epoch; to be ``validate`` of :func:`headstart.training.loop.train`.
 
     Deep features of held-out source rows and of target rows (at most 1,000 each, 300 images) are computed once an epoch, and
-    the criterion judges the head on them.
+    the criterion judges the head on them. Kept is the latest epoch that is not worse than the best before it by more than a
+    standard error of their difference, row by row: what a term does grows along the training, and many scores are at their
+    largest early, when nothing has been adapted yet. :data:`ORDER` is the score that says so to the loop.
 
     Args:
         criterion: a name of :data:`headstart.adapters.scorers.SCORERS`.
@@ -103,17 +108,21 @@ class EpochJudge:
         self.source, self.targets = source[mine], targets[mine]
         self.target = None if target is None else target[self.compared]
         self.said: list[np.ndarray] = []
+        self.best: np.ndarray | None = None
+        self.epoch = 0
 
     def __call__(self, model: Model) -> dict[str, float]:
-        ours, said = outputs_of(model, self.task, self.source, self.device)
+        ours, _ = outputs_of(model, self.task, self.source, self.device)
         theirs = ours
         if self.target is not None:
             theirs, decoded = outputs_of(model, self.task, self.target, self.device)
             self.said.append(decoded)
-        head = DeepHead(model.head, self.task)
-        score = self.scorer(head, ours, self.targets, X_target=theirs)
-        wrong = (said[:, 0] - self.targets) ** 2 if head.values else 1 - said[np.arange(len(said)), self.targets]
-        return {self.criterion: score, "loss": float(wrong.mean())}
+        each = self.scorer.each(DeepHead(model.head, self.task), ours, self.targets, X_target=theirs)
+        self.epoch += 1
+        good = self.best is None or each.mean() >= self.best.mean() - paired_error(each, self.best)
+        if self.best is None or each.mean() > self.best.mean():
+            self.best = each
+        return {self.criterion: float(each.mean()), ORDER: float(self.epoch) if good else 0.0, "loss": 0.0}
 
 
 def held_out(y: np.ndarray, seed: int, *, classes: bool = True) -> np.ndarray:

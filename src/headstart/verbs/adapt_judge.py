@@ -62,7 +62,6 @@ class Judge:
             "adapted": self.says(adapted.model, adapted.inputs[1]),
             "source_only": self.says(adapted.baseline, adapted.inputs[1]),
         }
-        self.said |= {name: self.says(model, adapted.inputs[1]) for name, model in adapted.others.items()}
 
     def says(self, model: Any, X: Any) -> np.ndarray:
         """Values (n,), or probabilities (n, C) over all classes; 0 for classes that the model does not know."""

@@ -15,7 +15,7 @@ from headstart.verbs.adapt_question import Question
 
 FOLDS = 5
 """Of the model that learns on the target's own labels."""
-DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": (), "regression": ()}
+DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": ("dan", "dann"), "regression": ("dan", "dann")}
 """Deep methods that ``auto`` tries beside the shallow ones of :data:`headstart.adapters.catalogue.DEFAULT_SEARCH`."""
 
 
@@ -31,7 +31,6 @@ class Adapted:
         held: int, source rows that ``model_without`` and ``baseline_without`` have not seen.
         candidates: rows of the table, for auto.
         choices: how methods and epochs were chosen, see :mod:`headstart.verbs.adapt_choice`.
-        others: further baselines by name.
     """
 
     method: str
@@ -45,7 +44,6 @@ class Adapted:
     baseline_without: Any
     candidates: list[dict[str, Any]] = field(default_factory=list)
     choices: list[Any] = field(default_factory=list)
-    others: dict[str, Any] = field(default_factory=dict)
 
 
 def head(question: Question) -> Any:

@@ -76,7 +76,7 @@ def without_target(method: str) -> str:
     """The strategy without its terms of several domains: the same network trained on the source alone.
 
     >>> without_target("last(2)+dann(weight=0.5)+l2sp")
-    'last(2)+l2sp'
+    'last(n=2)+l2sp'
     """
     strategy = parse_strategy(method)
     gone = {term.name for term in strategy.terms if adapts(term.name, term.needs)}

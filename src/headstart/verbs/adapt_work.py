@@ -75,6 +75,11 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     seconds["distances"] = time.perf_counter() - began
     # only now, with every choice made, do the target's labels say what the choices cost
     choices = [choice.told(target.y, rest, question.task == "regression") for choice in adapted.choices]
+    worth = {
+        n: w for c in choices if c["what"] == "method" for n, w in zip(c["names"], c.get("worth", ()), strict=False)
+    }
+    for row in adapted.candidates:
+        row["worth"] = worth.get(row["method"])
     metrics["choices"] = [{k: c[k] for k in ("what", "criterion", "taken", "cautious", "cost")} for c in choices]
     terms = getattr(adapted.model, "said_", {})
     if domains.domain is not None:
