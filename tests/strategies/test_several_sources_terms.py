@@ -149,7 +149,7 @@ def test_m3sda_on_the_loop_and_its_near_weights():
 
     to_target = [far(side, sides[3]) for side in sides[:3]]
     pairs = [far(sides[0], sides[1]), far(sides[0], sides[2]), far(sides[1], sides[2])]
-    assert float(parts["m3sda"]) == pytest.approx(0.5 * (sum(to_target) / 3 + sum(pairs) / 3), rel=1e-4)
+    assert parts["m3sda"].item() == pytest.approx(0.5 * (sum(to_target) / 3 + sum(pairs) / 3), rel=1e-4)
     assert bound.terms["m3sda"].said()["distances"] == pytest.approx(to_target, rel=1e-4)
     parts["m3sda"].backward()
     assert bound.model.backbone[0].weight.grad.abs().max() > 0
