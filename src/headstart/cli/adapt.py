@@ -8,6 +8,7 @@ import typer
 from headstart.cli.adapt_methods import groups
 from headstart.cli.common import Device, Json, Quiet, Seed, console, emit, progress, prose, score, taught, typed
 from headstart.cli.help import Taught
+from headstart.errors import RecipeError, sentence
 
 HELP = """Learn on a labelled source, predict on a target that looks different, and see whether adapting helped.
 
@@ -23,13 +24,28 @@ headstart adapt photos/ sketches/ --method finetune+dann --epochs 10  the whole 
 
 headstart adapt amazon.csv yelp.csv --method 'cdan(entropy=true)+mcc' texts with a label
 
+headstart adapt photos/ paintings/ cartoons/ sketches/ --method mdan  several sources; the last path is the target
+
+headstart adapt steps.csv 33 --domain-col user --method dsbn          one table: user 33 is the target, the others are sources
+
+headstart adapt photos/ paintings/ cartoons/ --method irm --no-target no target at all: each source is left out in turn
+
 Which for which shift, and how to read the report: docs/adaptation.md.
 """
 
 
 def adapt(
-    source: str = typer.Argument(..., help="The labelled domain: .npz, .csv, .tsv, .parquet, or a folder of class folders of images or .txt files."),
-    target: str = typer.Argument(..., help="The domain to predict on: the same kind; labels are optional."),
+    paths: list[str] = typer.Argument(
+        ..., metavar="SOURCE... TARGET",
+        help="The labelled domains, then the one to predict on (labels optional): .npz, .csv, .tsv, .parquet, or folders of class folders of "
+        "images or .txt files.",
+    ),
+    no_target: bool = typer.Option(
+        False, "--no-target", help="All paths are sources; each in turn is left out, to say how well a domain never seen is told."
+    ),
+    domain_col: str = typer.Option(
+        None, "--domain-col", show_default=False, help="Column of one table that names each row's source; TARGET may be one of its values."
+    ),
     method: str = typer.Option("auto", "--method", "-m", help="A method from the list above, a strategy such as finetune+dann, or auto: chosen without target labels."),
     select: str = typer.Option(
         None, "--select", show_default=False,
@@ -67,8 +83,19 @@ def adapt(
 ) -> None:  # fmt: skip
     from headstart.verbs.adapt import adapt as work
 
+    if len(paths) < (2 if not no_target and domain_col is None else 1):
+        raise RecipeError(
+            sentence("a source and a target are needed", got=paths[0], fix="headstart adapt SOURCE TARGET")
+        )
+    if domain_col is not None and len(paths) == 1 and not no_target:
+        raise RecipeError(
+            sentence(
+                "the target is missing", got=paths[0], fix=f"a value of {domain_col!r} after the table, or --no-target"
+            )
+        )
+    sources, target = (paths, None) if no_target else (paths[:-1], paths[-1])
     run = work(
-        source, target, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
+        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
         backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
     )  # fmt: skip
     m = run.metrics
@@ -80,13 +107,27 @@ def adapt(
     shown = console()
     prose(shown, m["why"], style={"helped": "bold green", "hurt": "bold red"}.get(m["level"], "bold"))
     if m["target"]:
-        for name, scores in (("adapted", m["target"]), *m["baselines"].items()):
+        first = "left out" if no_target else "adapted"
+        for name, scores in ((first, m["target"]), *m["baselines"].items()):
             shown.print(Text(f"{name.replace('_', ' '):>12}  {m['metric']} {score(scores[m['metric']])}"))
     shown.print(Text(f"method: {m['method']}"))
+    for row in m.get("sources", ()):
+        said = [
+            f"{term}: {value:.3f}"
+            for term, found in row["terms"].items()
+            if (value := found.get("sources")) is not None
+        ]
+        left = [f"{m['metric']} left out {score(row['left_out'])}"] if "left_out" in row else []
+        if said or left:
+            shown.print(Text(f"source {row['name']}  {', '.join([*left, *(f'weight by {words}' for words in said)])}"))
     for choice in m["choices"]:
         shown.print(Text(chosen(choice, m["metric"])))
     shown.print(Text(f"report: {run.path / 'report.html'}"))
-    shown.print(Text(f"next: {typed('headstart', 'predict', run.path, target)}"))
+    shown.print(
+        Text(
+            f"next: {typed('headstart', 'predict', run.path, target if target and Path(target).exists() else paths[0])}"
+        )
+    )
 
 
 def chosen(choice: dict[str, Any], metric: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,32 +69,61 @@ def read_domains(
         DataError: a file that is missing or cannot be read, no label in the source, missing values (which column, how many),
             columns that differ, two domains of different kinds of file.
     """
-    raw = [_read(Path(path), label, needs_label=i == 0) for i, path in enumerate((source, target))]
-    for (frame, _), path in zip(raw, (source, target), strict=True):
-        if not len(frame):
-            raise DataError(sentence("a domain has no rows", where=str(path)))
-    frames = [frame for frame, _ in raw]
-    if list(frames[0].columns) != list(frames[1].columns):
-        _same_columns(frames, str(source), str(target))
-        frames[1] = frames[1][frames[0].columns]
-    features = _numbers(frames, (str(source), str(target)))
-    labels = [y for _, y in raw]
-    assert labels[0] is not None
-    task = _task(labels[0], task, str(source))
-    tables = [
-        FeatureTable(X, _typed(y, task, str(path)), list(names), str(path), [str(i) for i in range(len(X))])
-        for (X, names), y, path in zip(features, labels, (source, target), strict=True)
-    ]
+    raw = [read_raw(Path(path), label, needs_label=i == 0) for i, path in enumerate((source, target))]
+    tables, task = like_tables([Raw(*part, str(path)) for part, path in zip(raw, (source, target), strict=True)], task)
     return tables[0], tables[1], task
 
 
-def _read(path: Path, label: str | None, *, needs_label: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+@dataclass
+class Raw:
+    """A domain as it stands in its file: columns, labels, and what to call it."""
+
+    frame: pd.DataFrame
+    y: np.ndarray | None
+    origin: str
+
+
+def like_tables(raw: Sequence[Raw], task: str) -> tuple[list[FeatureTable], str]:
+    """Domains with the same columns as numbers, in the order of the first; the task is told by the labels of all that have some.
+
+    Raises:
+        DataError: as :func:`read_domains` says.
+    """
+    for part in raw:
+        if not len(part.frame):
+            raise DataError(sentence("a domain has no rows", where=part.origin))
+    frames, origins = [part.frame for part in raw], [part.origin for part in raw]
+    for k in range(1, len(raw)):
+        if list(frames[0].columns) != list(frames[k].columns):
+            _same_columns([frames[0], frames[k]], origins[0], origins[k])
+            frames[k] = frames[k][frames[0].columns]
+    features = _numbers(frames, origins)
+    told = [part for part in raw if part.y is not None]
+    last = told[:-1] if len(told) == len(raw) and len(raw) > 1 else told  # the target's labels do not tell the task
+    task = _task(np.concatenate([np.asarray(part.y, dtype=object) for part in last]), task, last[0].origin)
+    return [
+        FeatureTable(X, _typed(part.y, task, part.origin), list(names), part.origin, [str(i) for i in range(len(X))])
+        for (X, names), part in zip(features, raw, strict=True)
+    ], task
+
+
+def read_raw(
+    path: Path, label: str | None, *, needs_label: bool, beside: str | None = None
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Columns of a file, and its labels where it has some.
+
+    Args:
+        beside: an array of an ``.npz`` that becomes a column too.
+
+    Raises:
+        DataError: as :func:`read_domains` says.
+    """
     if not path.exists():
         raise DataError(
             sentence("there is nothing", where=str(path), allowed=".npz, .csv, .tsv, .parquet, or a folder of images")
         )
     if path.suffix.lower() == ".npz":
-        return _arrays(path, needs_label)
+        return _arrays(path, needs_label, beside)
     frame = read_frame(path)
     guessed = [c for c in frame.columns if c.lower() in LABEL_NAMES]
     name = label or (guessed[0] if guessed else None)
@@ -109,7 +139,7 @@ def _read(path: Path, label: str | None, *, needs_label: bool) -> tuple[pd.DataF
     return frame, None if missing else y.to_numpy()
 
 
-def _arrays(path: Path, needs_label: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+def _arrays(path: Path, needs_label: bool, beside: str | None) -> tuple[pd.DataFrame, np.ndarray | None]:
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
@@ -129,7 +159,16 @@ def _arrays(path: Path, needs_label: bool) -> tuple[pd.DataFrame, np.ndarray | N
         raise DataError(sentence("the source has no labels", where=str(path), fix="np.savez(path, X=X, y=y)"))
     if y is not None and y.ravel().shape != (len(X),):
         raise DataError(sentence("X and y have other lengths", where=str(path), got=f"{X.shape} and {y.shape}"))
-    return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), None if y is None else y.ravel()
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    if beside in held:
+        if held[beside].shape != (len(X),):
+            raise DataError(
+                sentence(
+                    f"X and {beside} have other lengths", where=str(path), got=f"{X.shape} and {held[beside].shape}"
+                )
+            )
+        frame[beside] = held[beside]
+    return frame, None if y is None else y.ravel()
 
 
 def _same_columns(frames: list[pd.DataFrame], source: str, target: str) -> None:
@@ -149,9 +188,10 @@ def _same_columns(frames: list[pd.DataFrame], source: str, target: str) -> None:
         )
 
 
-def _numbers(frames: list[pd.DataFrame], paths: tuple[str, str]) -> list[tuple[np.ndarray, list[str]]]:
-    """Both frames as numbers: text columns as 0/1 columns, one a value."""
-    parts: list[list[np.ndarray]] = [[], []]
+def _numbers(frames: list[pd.DataFrame], paths: Sequence[str]) -> list[tuple[np.ndarray, list[str]]]:
+    """All frames as numbers: text columns as 0/1 columns, one a value."""
+    parts: list[list[np.ndarray]] = [[] for _ in frames]
+    ends = np.cumsum([len(frame) for frame in frames])[:-1]
     names: list[str] = []
     single = all((frame.dtypes == "float32").all() for frame in frames)
     for column in frames[0].columns:
@@ -178,9 +218,8 @@ def _numbers(frames: list[pd.DataFrame], paths: tuple[str, str]) -> list[tuple[n
                 )
             columns = (both.astype(str).to_numpy()[:, None] == np.array(known)[None, :]).astype(np.float64)
             labels = [f"{column}={value}" for value in known]
-        cut = len(frames[0])
-        parts[0].append(columns[:cut])
-        parts[1].append(columns[cut:])
+        for part, own in zip(parts, np.split(columns, ends), strict=True):
+            part.append(own)
         names += labels
     if not names:
         raise DataError(sentence("there is no column beside the label", where=paths[0]))
@@ -229,7 +268,7 @@ def read_rows(path: Path, columns: list[str]) -> np.ndarray:
     Raises:
         DataError: a column is missing, or a value.
     """
-    frame, _ = _read(path, None, needs_label=False) if path.suffix.lower() == ".npz" else (_table(path), None)
+    frame, _ = read_raw(path, None, needs_label=False) if path.suffix.lower() == ".npz" else (_table(path), None)
     out = np.empty((len(frame), len(columns)))
     for j, name in enumerate(columns):
         plain, _, value = name.partition("=")

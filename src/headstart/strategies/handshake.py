@@ -26,6 +26,7 @@ WORDS = {
     "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
     "target_stream": ("compares the source with a second domain", "but there is none"),
     "several_sources": ("compares several labelled domains", "but there is one"),
+    "loss_on_target": ("learns from a loss on the target's inputs", "but no other term has one"),
     "labelled_target": ("learns from a few labelled inputs of the target", "but there are none"),
     "unknown_output": ("needs an output for unknown classes", "but the task has none"),
     "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
@@ -39,6 +40,8 @@ FIXES = {
     "unlabelled_target": "--unlabelled FOLDER",
     "target_stream": "headstart adapt SOURCE TARGET",
     "several_sources": "headstart adapt SOURCE SOURCE TARGET",
+    "feature_maps": "a strategy on whole images: finetune+mixstyle",
+    "loss_on_target": "finetune+dsbn(affine=true)+mdan, or dsbn, which needs none",
     "labelled_target": "--target-labels 5",
     "unknown_output": "--method osbp of headstart adapt, or DeepAdapter, on classes",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",
@@ -76,6 +79,8 @@ def handshake(
         has.add("plain_weights")
     if pretrained:
         has.add("pretrained_backbone")
+    if any({"target_stream", "unlabelled_target"} & term.needs for term in strategy.terms if term.name != "dsbn"):
+        has.add("loss_on_target")
     unlabelled_stream(strategy.terms)
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
     parts.append((f"tuning {strategy.name.split('+')[0]!r}", strategy.tuning.needs))

@@ -102,7 +102,8 @@ class DomainBatches:
             group[places(len(group), epoch * self.steps * self.share, self.steps * self.share, [self.seed, 3, d])]
             for d, group in enumerate(self.groups)
         ]
-        order = np.concatenate([part.reshape(self.steps, self.share) for part in parts], axis=1).reshape(-1)
+        # one row of each domain in turn, so that a batch cut into pieces has all of them in each
+        order = np.stack([part.reshape(self.steps, self.share) for part in parts], axis=2).reshape(-1)
         seeds = self._seeds(epoch)
         inputs = self.labelled.rows.stream(order, self.size, seeds[0], vary=self.vary)
         index = iter(torch.as_tensor(order).split(self.size))

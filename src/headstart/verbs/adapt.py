@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import RecipeError, sentence
 from headstart.folder import begin, finish, next_free, partial_of
@@ -13,14 +15,15 @@ from headstart.run import Run
 
 
 def adapt(
-    source: str | Path,
-    target: str | Path,
+    source: str | Path | Sequence[str | Path],
+    target: str | Path | None,
     *,
     method: str = "auto",
     select: str | None = None,
     target_labels: int = 0,
     classifier: str = "logistic",
     label: str | None = None,
+    domain_col: str | None = None,
     task: str = "auto",
     backbone: str | None = None,
     image_size: int | None = None,
@@ -43,6 +46,8 @@ def adapt(
         source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
             of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
             can be measured, and the report says so.
+            Several sources are a list: deep methods are told which source a row is of, shallow ones get the rows of all. Without a
+            target (``None``) it is :func:`headstart.verbs.generalise.generalise`: each source in turn is left out.
         method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
             features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images is
             trained); or ``"auto"`` (default): candidates, ``source_only`` among them, chosen without target labels.
@@ -53,6 +58,7 @@ def adapt(
         classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``, inside shallow methods; for regression ridge regression,
             whatever it says.
         label: column of a table with the label, guessed if left out.
+        domain_col: column of one table that names the source of each row; ``target`` may be one of its values.
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
         backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
         image_size: side of images in pixels. Default: the backbone's own.
@@ -72,17 +78,27 @@ def adapt(
     from headstart.verbs.adapt_check import check
     from headstart.verbs.adapt_question import Question
     from headstart.verbs.adapt_work import answer
-    from headstart.verbs.domains import two_domains
+    from headstart.verbs.domains import read_all
 
+    paths = [source] if isinstance(source, (str, Path)) else list(source)
+    if target is None:
+        from headstart.verbs.generalise import generalise
+
+        refuse_for_no_target(select=select, target_labels=target_labels or None, classifier=classifier, open_set=open_set)
+        return generalise(
+            paths, method=method, label=label, domain_col=domain_col, task=task, backbone=backbone, image_size=image_size,
+            epochs=epochs, lr=lr, batch_size=batch_size, out=out, force=force, seed=seed, device=device, workers=workers,
+            progress=progress,
+        )  # fmt: skip
     folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
     if folder.exists() and not force:
         begin(folder, resume=False, force=False)  # says so before any work is done
     training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
     check(method, select, target_labels, classifier, training, open_set)
     began = time.perf_counter()
-    domains = two_domains(
-        source, target, label=label, task=task, backbone=backbone, image_size=image_size, device=device, workers=workers,
-        progress=progress,
+    domains = read_all(
+        paths, target, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
+        workers=workers, progress=progress,
     )  # fmt: skip
     if domains.task == "regression" and classifier != "logistic":
         raise RecipeError(
@@ -112,8 +128,8 @@ def adapt(
     result.notes += said
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
-        "verb": "adapt", "source": str(source), "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
+        "verb": "adapt", "source": str(source) if isinstance(source, (str, Path)) else [str(path) for path in paths], "target": str(target), "method": method, "select": select, "target_labels": target_labels,
+        "classifier": classifier, "label": label, "domain_col": domain_col, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
         "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report
@@ -128,3 +144,18 @@ def adapt(
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
+
+
+def refuse_for_no_target(**options: Any) -> None:
+    """Refuse options that look at a target where there is none.
+
+    Raises:
+        RecipeError: one is set.
+    """
+    for name, value in options.items():
+        if value not in (None, "logistic"):
+            raise RecipeError(
+                sentence(
+                    "without a target this option would do nothing", got=f"--{name.replace('_', '-')} {value}", fix="leave it out"
+                )
+            )  # fmt: skip

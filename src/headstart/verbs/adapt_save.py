@@ -18,6 +18,12 @@ Method `{method}` ({task}), learned on {source} ({n_source} rows) and adapted to
 
 {how}
 """
+GENERAL = """# A model of several domains
+
+Method `{method}` ({task}), learned on {source} ({n_source} rows), for a domain that nobody has seen. {why}
+
+{how}
+"""
 OF_FEATURES = """`headstart predict {run} {new}` uses it{on}; in Python `joblib.load("model.joblib")` gives a table with
 `scaler`, `estimator`, `columns`, `task`, `classes`, `kind` and `backbone`. A joblib file can run code when it is loaded: open it
 only where you trust who made it. It needs the versions of scikit-learn and headstart in `env.json`."""
@@ -41,7 +47,7 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -
     write_text(work / "recipe.yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
     run, whole = recipe["out"], not isinstance(result.adapted.inputs[0], np.ndarray)
     new, on = NEW[domains.kind]
-    card = CARD.format(
+    card = (CARD if recipe["target"] is not None else GENERAL).format(
         method=result.adapted.method, task=recipe["task"], source=domains.source.origin, target=domains.target.origin,
         n_source=len(domains.source.X), n_target=len(domains.target.X), why=result.metrics["why"],
         how=OF_IMAGES.format(run=run) if whole else OF_FEATURES.format(run=run, new=new, on=on),

@@ -82,6 +82,9 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         row["worth"] = worth.get(row["method"])
     network = getattr(adapted.model, "estimator_", adapted.model) if question.open_set else adapted.model
     metrics["choices"] = [{k: c[k] for k in ("what", "criterion", "taken", "cautious", "cost")} for c in choices]
+    terms = getattr(network, "said_", {})
+    if domains.domain is not None:
+        metrics["sources"] = by_source(domains.sources, terms)
     extras = {
         "distances": distances,
         "maps": maps,
@@ -90,7 +93,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "facts": facts(network),
         "classes": {"source": labels_of(source, question), "target": labels_of(target, question)},
         "history": getattr(network, "history_", []),
-        "terms": getattr(network, "said_", {}),
+        "terms": terms,
     }
     saved = {
         "scaler": scaler,
@@ -102,3 +105,18 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "backbone": domains.backbone,
     }
     return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)
+
+
+def by_source(names: tuple[str, ...], terms: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a source: its name and what the terms say of it, ``{"mdan": {"sources": 0.3}}``: what it counts, its loss, its distance."""
+    return [
+        {
+            "name": name,
+            "terms": {
+                term: {key: values[i] for key, values in said.items() if key in ("sources", "losses", "distances")}
+                for term, said in terms.items()
+                if {"sources", "losses", "distances"} & said.keys()
+            },
+        }
+        for i, name in enumerate(names)
+    ]

@@ -1,7 +1,8 @@
-"""From what the user named to two domains of features: arrays and tables as they are, images and texts through a frozen model."""
+"""From what the user named to domains of features: arrays and tables as they are, images and texts through a frozen model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.feature_tables import FeatureTable, is_feature_file, read_domains
+from headstart.data.rows import joined
+from headstart.data.several_domains import SeveralDomains, pooled, read_several, short_names, twice_named
 from headstart.data.texts import Texts, holds_texts, read_texts
 from headstart.errors import DataError, RecipeError, sentence
 from headstart.folder import cache_root
@@ -30,6 +33,7 @@ class Domains:
         backbone: its name; ``None`` for rows.
         images: those behind the features, of source and target.
         domain: int (n_s,), which source each row is of; ``None`` for one source.
+        sources: their names.
         notes: sentences for the user.
     """
 
@@ -41,43 +45,56 @@ class Domains:
     backbone: str | None = None
     images: tuple[ImageDataset, ImageDataset] | None = None
     domain: np.ndarray | None = None
+    sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def two_domains(
-    source: str | Path,
-    target: str | Path,
+def read_all(
+    sources: Sequence[str | Path],
+    target: str | Path | None,
     *,
     label: str | None,
     task: str,
     backbone: str | None,
     image_size: int | None,
+    domain_col: str | None = None,
     device: str,
     workers: int | None,
     progress: Progress,
 ) -> Domains:
-    """Both domains and the task.
+    """All domains and the task; rows of several sources one after the other, their classes united.
 
     Args:
+        target: ``None``: nothing but the sources is known, and ``Domains.target`` is their own rows.
         backbone: what images or texts are read by; default ``"bundled/objects"`` and ``"bundled/minilm"``.
         image_size: side of images in pixels; default: the backbone's own.
+        domain_col: column of a table that names each row's source; ``target`` may be one of its values.
 
     Raises:
-        DataError: what :func:`read_domains` says; two domains of different kinds.
+        DataError: what :func:`read_domains` and :func:`read_several` say; domains of different kinds.
         RecipeError: an option for tables with images, or the other way round.
     """
-    kinds = [kind_of(path) for path in (source, target)]
-    if kinds[0] != kinds[1]:
+    paths = (
+        [*sources] if target is None or (domain_col is not None and not Path(target).exists()) else [*sources, target]
+    )
+    kinds = [kind_of(path) for path in paths]
+    kind = kinds[0]
+    other = next((i for i, found in enumerate(kinds) if found != kind), None)
+    if other is not None:
         raise DataError(
             sentence(
-                "source and target are of different kinds",
-                got=f"{source} ({KINDS[kinds[0]]}) and {target} ({KINDS[kinds[1]]})",
-                allowed="the same kind twice",
+                "source and target are of different kinds" if len(paths) == 2 else "the domains are of different kinds",
+                got=f"{paths[0]} ({KINDS[kind]}) and {paths[other]} ({KINDS[kinds[other]]})",
+                allowed="the same kind twice" if len(paths) == 2 else "one kind",
             )
         )
-    kind = kinds[0]
     if image_size is not None and kind != "images":
         raise RecipeError(sentence("--image-size is for images", got=image_size, where=KINDS[kind], fix="leave it out"))
+    if domain_col is not None and kind != "rows":
+        raise RecipeError(
+            sentence("--domain-col is a column of a table of numbers and categories", got=domain_col, where=KINDS[kind],
+                     fix="one path a source")
+        )  # fmt: skip
     if kind == "rows":
         if backbone is not None:
             raise RecipeError(
@@ -85,13 +102,22 @@ def two_domains(
                     "--backbone reads images or texts; rows are features already", got=backbone, fix="leave it out"
                 )
             )
-        s, t, found = read_domains(source, target, label=label, task=task)
-        return Domains(s, t, found, kind)
+        if len(sources) == 1 and domain_col is None and target is not None:
+            s, t, found = read_domains(sources[0], target, label=label, task=task)
+            return Domains(s, t, found, kind, sources=(s.origin,))
+        several = read_several(sources, target, label=label, task=task, domain_col=domain_col)
+        one = len(several.names) == 1
+        return Domains(
+            several.source, several.target or several.source, several.task, kind,
+            domain=None if one else several.domain, sources=several.names, notes=() if one else tuple(several.notes),
+        )  # fmt: skip
     if task == "regression":
         raise RecipeError(sentence(f"{KINDS[kind]} have classes here, not values", got="--task regression"))
+    twice_named(paths[: len(sources)])
+    labelled = len(sources)
     if kind == "texts":
-        texts = [read_texts(Path(path), label, needs_label=i == 0) for i, path in enumerate((source, target))]
-        return _embedded(texts, backbone or "bundled/minilm", device, progress)
+        texts = [read_texts(Path(path), label, needs_label=i < labelled) for i, path in enumerate(paths)]
+        return _embedded(texts, labelled, backbone or "bundled/minilm", device, progress)
     if label is not None:
         raise RecipeError(
             sentence("--label is for tables", got=label, fix="leave it out: the class of an image is its folder")
@@ -100,13 +126,29 @@ def two_domains(
 
     name = backbone or "bundled/objects"
     reader = load_source(name, image_size=image_size)
-    found_images = [_images(path, workers, progress, needs_label=i == 0) for i, path in enumerate((source, target))]
+    found_images = [_images(path, workers, progress, needs_label=i < labelled) for i, path in enumerate(paths)]
     tables = [
         image_features(dataset, reader, str(path), device, workers, progress)
-        for dataset, path in zip(found_images, (source, target), strict=True)
+        for dataset, path in zip(found_images, paths, strict=True)
     ]
-    images = found_images[0], found_images[1]
-    return Domains(tables[0], tables[1], "classification", kind, reader, name, images)
+    mine = found_images[0] if labelled == 1 else joined(found_images[:labelled])
+    images = mine, mine if target is None else found_images[-1]
+    return _pooled(tables, labelled, kind, reader=reader, backbone=name, images=images)
+
+
+def _pooled(tables: list[FeatureTable], labelled: int, kind: str, **more: Any) -> Domains:
+    """Domains of classes: the first ``labelled`` tables are sources, one more is the target."""
+    mine = tables[:labelled]
+    source = mine[0] if labelled == 1 else pooled(mine)
+    names = short_names([table.origin for table in mine])
+    several = SeveralDomains(
+        source, np.repeat(np.arange(labelled), [len(table.X) for table in mine]), names, None, "classification"
+    )
+    notes = (*more.pop("notes", ()), *(several.notes if labelled > 1 else ()))
+    target = tables[labelled] if len(tables) > labelled else source
+    return Domains(
+        source, target, "classification", kind, domain=several.domain if labelled > 1 else None, sources=names, notes=notes, **more
+    )  # fmt: skip
 
 
 def kind_of(path: str | Path) -> str:
@@ -151,7 +193,7 @@ def image_features(
     return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.images])
 
 
-def _embedded(texts: list[Texts], backbone: str, device: str, progress: Progress) -> Domains:
+def _embedded(texts: list[Texts], labelled: int, backbone: str, device: str, progress: Progress) -> Domains:
     """Texts as rows of features."""
     from headstart.features.texts import embed_texts
     from headstart.training.device import pick_device
@@ -164,4 +206,4 @@ def _embedded(texts: list[Texts], backbone: str, device: str, progress: Progress
         names = [f"{backbone}:{j}" for j in range(X.shape[1])]
         tables.append(FeatureTable(X, part.y, names, part.origin, part.ids))
     notes = tuple(dict.fromkeys(note for part in texts for note in part.notes))
-    return Domains(tables[0], tables[1], "classification", "texts", None, backbone, notes=notes)
+    return _pooled(tables, labelled, "texts", backbone=backbone, notes=notes)

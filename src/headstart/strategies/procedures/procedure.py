@@ -63,7 +63,8 @@ class Procedure:
         The steps of one update give parts of different names.
         """
         seen = self.forward(model, batch, penalties, start, progress)
-        return {"loss": task_loss(task, seen), **{name: penalty(seen) for name, penalty in penalties.items()}}
+        added = {name: penalty(seen) for name, penalty in penalties.items() if penalty.adds}
+        return {"loss": task_loss(task, seen), **added}
 
     def forward(
         self, model: Model, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float

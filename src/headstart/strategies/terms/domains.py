@@ -11,12 +11,18 @@ from headstart.strategies.terms.cmd import CMD
 from headstart.strategies.terms.dan import DAN
 from headstart.strategies.terms.dann import DANN
 from headstart.strategies.terms.deep_coral import DeepCORAL
+from headstart.strategies.terms.dsbn import DSBN
 from headstart.strategies.terms.feature_norm import AFN
+from headstart.strategies.terms.groupdro import GroupDRO
+from headstart.strategies.terms.irm import IRM
 from headstart.strategies.terms.iwan import IWAN
 from headstart.strategies.terms.jan import JAN
+from headstart.strategies.terms.m3sda import M3SDA
 from headstart.strategies.terms.mcd import MCD
+from headstart.strategies.terms.mdan import MDAN
 from headstart.strategies.terms.mdd import MDD
 from headstart.strategies.terms.mean_teacher import MeanTeacher
+from headstart.strategies.terms.mixstyle import MixStyle
 from headstart.strategies.terms.mme import MME
 from headstart.strategies.terms.osbp import OSBP
 from headstart.strategies.terms.pada import PADA
@@ -25,6 +31,7 @@ from headstart.strategies.terms.shot import SHOT
 from headstart.strategies.terms.sliced_wasserstein import SlicedWasserstein
 from headstart.strategies.terms.target_outputs import MCC, Entropy, InfoMax
 from headstart.strategies.terms.term import Term
+from headstart.strategies.terms.vrex import VREx
 from headstart.strategies.terms.weights import Weights
 
 DOMAIN_TERMS: dict[str, Part[Term]] = {
@@ -116,5 +123,22 @@ DOMAIN_TERMS: dict[str, Part[Term]] = {
     "weights": Part(
         Weights, {"by": "kmm", "on": "inputs", "every": 0, "clip": 0.0},
         "source rows counted by p_target / p_source, in the loss and in every other term (Shimodaira 2000)",
+    ),
+    # several sources
+    "dsbn": Part(DSBN, {"affine": False}, "batch norms of its own for every domain (Chang et al. 2019)"),
+    "mdan": Part(
+        MDAN, {"weight": 1.0, "sources": "soft", "gamma": 10.0, "tau": 0.5, "hidden": 256, "ramp": 10.0},
+        "a discriminator for each source, the worst source first (Zhao et al. 2018)",
+    ),
+    "m3sda": Part(
+        M3SDA, {"weight": 0.1, "moments": 2, "sources": "even", "ramp": 10.0},
+        "moments of all sources and the target brought together (Peng et al. 2019)",
+    ),
+    # no target at all
+    "groupdro": Part(GroupDRO, {"eta": 0.01}, "the source with the largest loss counts most (Sagawa et al. 2020)"),
+    "irm": Part(IRM, {"weight": 10.0, "anneal": 0.1}, "one head that is best in every source at once (Arjovsky et al. 2019)"),
+    "vrex": Part(VREx, {"weight": 10.0, "anneal": 0.1}, "equal losses in every source (Krueger et al. 2021)"),
+    "mixstyle": Part(
+        MixStyle, {"p": 0.5, "alpha": 0.1, "stages": 2}, "styles of early feature maps mixed between inputs (Zhou et al. 2021)"
     ),
 }  # fmt: skip

@@ -121,6 +121,9 @@ class Penalty(nn.Module, ABC):
     References to parameters of the model are kept in plain lists: a penalty is copied together with its model.
     """
 
+    adds: ClassVar[bool] = True
+    """Whether it adds something to the loss; one that only weighs or watches has no part of it by name, and no curve."""
+
     def watching(self, model: Model, batch: Batch) -> AbstractContextManager[None]:
         """Around the pass of the inputs through the backbone, for a term that reads or changes what happens inside it.
 
