@@ -84,7 +84,9 @@ def adapt(
     if target is None:
         from headstart.verbs.generalise import generalise
 
-        refuse_for_no_target(select=select, target_labels=target_labels or None, classifier=classifier, open_set=open_set)
+        refuse_for_no_target(
+            select=select, target_labels=target_labels or None, classifier=classifier, open_set=open_set
+        )
         return generalise(
             paths, method=method, label=label, domain_col=domain_col, task=task, backbone=backbone, image_size=image_size,
             epochs=epochs, lr=lr, batch_size=batch_size, out=out, force=force, seed=seed, device=device, workers=workers,
