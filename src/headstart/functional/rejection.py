@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from headstart.errors import RecipeError, sentence
@@ -39,7 +41,7 @@ def with_unknown(logits: np.ndarray, temperature: float, threshold: float) -> np
     return np.column_stack([p, np.full(len(p), threshold)]) / (1 + threshold)
 
 
-def unknown_label(known: np.ndarray) -> object:
+def unknown_label(known: np.ndarray) -> Any:
     """What stands for *unknown* beside labels ``known`` (K,): -1 beside numbers, as in scikit-learn, else ``"unknown"``.
 
     Raises:

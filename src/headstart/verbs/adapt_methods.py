@@ -162,6 +162,7 @@ def with_threshold(model: Any, question: Question) -> Any:
 
     from headstart.adapters.open_set import OpenSetClassifier
 
+    assert question.open_set is not None
     return OpenSetClassifier(clone(model), question.open_set, random_state=question.seed)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from headstart.errors import HandshakeError, sentence
+from headstart.strategies.terms.adversary import linear_head
 from headstart.strategies.terms.asking import answers
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
@@ -85,7 +86,7 @@ class _Weights(Penalty):
         super().__init__()
         assert start.target_batches is not None
         kind = reweighters()[term.by]
-        least = max(LEAST_ROWS, start.model.head.out_features if kind == "labels" else 0)  # type: ignore[call-overload]
+        least = max(LEAST_ROWS, linear_head(start).out_features if kind == "labels" else 0)
         if start.target_total < least:
             raise HandshakeError(
                 sentence(
@@ -185,9 +186,8 @@ def estimated(
             model = make_method(by).reweighter.fit(few, X_target=other)
             whole = len(few) == len(source)
             return np.asarray(model.weights_ if whole else model.predict_weights(source), dtype=np.float64), {}
-        model = make_method(by, **({} if by == "conditional_weights" else {"n_boot": 0})).fit(
-            source, labels, X_target=target
-        )
+        more: dict[str, Any] = {} if by == "conditional_weights" else {"n_boot": 0}
+        model = make_method(by, **more).fit(source, labels, X_target=target)
     if by == "conditional_weights":
         return np.asarray(model.sample_weight_, dtype=np.float64), {}
     place = np.searchsorted(model.classes_, labels)
