@@ -124,6 +124,17 @@ def test_auto_shows_every_candidate_and_its_worth(npz, tmp_path, monkeypatch):
     assert rows["source_only"]["noise"] is None and rows["dann"]["noise"] >= 0
 
 
+def test_values(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shift in (("s", 0.0), ("t", 1.0)):
+        X = rng.standard_normal((80, 3)) + shift
+        np.savez(tmp_path / f"{name}.npz", X=X, y=X @ [1.0, -2.0, 0.5] + 0.01 * rng.standard_normal(80))
+    run = hs.adapt(tmp_path / "s.npz", tmp_path / "t.npz", method="dann", epochs=2, out=tmp_path / "run")
+    m = run.metrics
+    assert m["task"] == "regression" and m["choices"][0]["cost"] >= 0 and m["source_gain"]["metric"] == "mae"
+    assert "mean absolute error" in (run.path / "report.html").read_text()
+
+
 def test_what_a_choice_cost_by_hand():
     y = np.array(["a", "a", "b", "b", "b"])
     said = [np.array(list("aabb")), np.array(list("bbbb")), None]
