@@ -56,7 +56,7 @@ def test_a_deep_term_on_rows_with_its_proof(npz, tmp_path):
     assert m["level"] in ("helped", "hurt", "no_evidence")
     assert m["source"]["accuracy"]["value"] > 0.5 and m["source_gain"]["n"] == 24
     (choice,) = m["choices"]
-    assert choice["what"] == "epoch" and choice["criterion"] == "reverse" and choice["cost"] >= 0
+    assert choice["what"] == "epoch" and choice["criterion"] == "infomax" and choice["cost"] >= 0
     kept = json.loads((run.path / "adaptation.json").read_text())
     assert len(kept["history"]) == 3 and "dann" in kept["history"][0]
     assert kept["distances"].keys() == kept["maps"].keys() == {"before", "after"}
