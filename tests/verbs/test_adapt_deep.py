@@ -56,7 +56,7 @@ def test_a_deep_term_on_rows_with_its_proof(npz, tmp_path):
     assert m["level"] in ("helped", "hurt", "no_evidence")
     assert m["source"]["accuracy"]["value"] > 0.5 and m["source_gain"]["n"] == 24
     (choice,) = m["choices"]
-    assert choice["what"] == "epoch" and choice["criterion"] == "reverse" and choice["cost"] >= 0
+    assert choice["what"] == "epoch" and choice["criterion"] == "infomax" and choice["cost"] >= 0
     kept = json.loads((run.path / "adaptation.json").read_text())
     assert len(kept["history"]) == 3 and "dann" in kept["history"][0]
     assert kept["distances"].keys() == kept["maps"].keys() == {"before", "after"}
@@ -122,6 +122,17 @@ def test_auto_shows_every_candidate_and_its_worth(npz, tmp_path, monkeypatch):
     assert kept["candidates"][0]["method"] == run.metrics["method"]
     assert all(0 <= row["worth"] <= 1 for row in rows.values())
     assert rows["source_only"]["noise"] is None and rows["dann"]["noise"] >= 0
+
+
+def test_values(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shift in (("s", 0.0), ("t", 1.0)):
+        X = rng.standard_normal((80, 3)) + shift
+        np.savez(tmp_path / f"{name}.npz", X=X, y=X @ [1.0, -2.0, 0.5] + 0.01 * rng.standard_normal(80))
+    run = hs.adapt(tmp_path / "s.npz", tmp_path / "t.npz", method="dann", epochs=2, out=tmp_path / "run")
+    m = run.metrics
+    assert m["task"] == "regression" and m["choices"][0]["cost"] >= 0 and m["source_gain"]["metric"] == "mae"
+    assert "mean absolute error" in (run.path / "report.html").read_text()
 
 
 def test_what_a_choice_cost_by_hand():

@@ -49,7 +49,7 @@ def adapt(
     method: str = typer.Option("auto", "--method", "-m", help="A method from the list above, a strategy such as finetune+dann, or auto: chosen without target labels."),
     select: str = typer.Option(
         None, "--select", show_default=False,
-        help="What auto, and the epoch of a deep method, go by: reverse, iwv, dev, snd, entropy, infomax or source [reverse].",
+        help="What auto [reverse], and the epoch of a deep method [infomax], go by: reverse, iwv, dev, snd, entropy, infomax or source.",
     ),
     target_labels: int = typer.Option(
         0, "--target-labels", min=0, help="Labelled target rows a class (in all, for values) that the method may learn from."

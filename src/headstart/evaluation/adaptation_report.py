@@ -115,12 +115,12 @@ def _distances(found: dict[str, Any]) -> list[dict[str, Any]]:
 def _choice(choice: dict[str, Any]) -> dict[str, Any]:
     """How one thing was chosen; of epochs also the criterion, and what each was worth, over them."""
     picture: Any = None
-    scores = [(int(n), s) for n, s in zip(choice["names"], choice["scores"], strict=True) if s is not None] if choice["what"] == "epoch" else []  # fmt: skip
+    scores = [(float(n), float(s)) for n, s in zip(choice["names"], choice["scores"], strict=True) if s is not None] if choice["what"] == "epoch" else []  # fmt: skip
     if len(scores) > 1:
         picture = curves({"model": scores}, label=f"{choice['criterion']} after each epoch", x_label="epoch")
     worth: Any = None
     if picture is not None and choice.get("worth"):
-        points = [(int(n), w) for n, w in zip(choice["names"], choice["worth"], strict=True) if w is not None]
+        points = [(float(n), float(w)) for n, w in zip(choice["names"], choice["worth"], strict=True) if w is not None]
         worth = curves(
             {"other": points}, label=f"{choice['measure']} on the target, looked at afterwards", x_label="epoch"
         )

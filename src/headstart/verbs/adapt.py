@@ -51,8 +51,8 @@ def adapt(
         method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
             features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images is
             trained); or ``"auto"`` (default): candidates, ``source_only`` among them, chosen without target labels.
-        select: criterion of ``"auto"``, and of the epoch of deep methods: ``reverse`` (default), ``iwv``, ``dev``, ``snd``, ``entropy``,
-            ``infomax``, ``source``.
+        select: criterion of ``"auto"`` (default ``reverse``), and of the epoch of deep methods (default ``infomax``, for regression
+            ``source``); or ``iwv``, ``dev``, ``snd``, ``entropy``.
         target_labels: labelled target rows a class (or in all, for regression) given to a method that learns from a few, or to any
             deep one; the rest is for the evaluation.
         classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``, inside shallow methods; for regression ridge regression,

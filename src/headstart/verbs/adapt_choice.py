@@ -9,8 +9,10 @@ import numpy as np
 
 from headstart.verbs.adapt_question import Question
 
-DEFAULT = "reverse"
-"""Criterion where the user names none; why: docs/results.md."""
+OF_METHODS = "reverse"
+"""Criterion of candidates where the user names none; why: docs/results.md."""
+OF_EPOCHS = {"classification": "infomax", "regression": "source"}
+"""The same of epochs; why: docs/adaptation.md."""
 
 
 @dataclass
@@ -82,6 +84,6 @@ def of_candidates(search: Any, question: Question) -> Choice:
     """How ``auto`` chose the method."""
     r = search.cv_results_
     return Choice(
-        "method", question.select or DEFAULT, list(r["method"]), [float(s) for s in r["mean_test_score"]],
+        "method", question.select or OF_METHODS, list(r["method"]), [float(s) for s in r["mean_test_score"]],
         search.best_index_, list(r["target_predictions"]), search.compared_, search.cautious_,
     )  # fmt: skip

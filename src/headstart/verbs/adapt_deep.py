@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.progress import Progress
-from headstart.verbs.adapt_choice import DEFAULT, of_epochs
+from headstart.verbs.adapt_choice import OF_EPOCHS, of_epochs
 from headstart.verbs.adapt_methods import Adapted, with_threshold
 from headstart.verbs.adapt_names import without_target
 from headstart.verbs.adapt_question import Question
@@ -23,7 +23,7 @@ def network(question: Question, strategy: str, source: Any = None, **more: Any) 
 
     options = {
         "source": source, "task": question.task, "epochs": question.epochs, "lr": question.lr,
-        "batch_size": question.batch_size or 32, "select": question.select or DEFAULT, "device": question.device,
+        "batch_size": question.batch_size or 32, "select": question.select or OF_EPOCHS[question.task], "device": question.device,
         "random_state": question.seed,
     }  # fmt: skip
     return DeepAdapter(strategy, **{**options, **more})
