@@ -101,7 +101,7 @@ def main() -> None:
         dataset, _ = scan(read_images(paths), cache_dir=Path(root) / "cache")
         order = [str(path) for path in dataset.images]
         few = dataset.subset(np.arange(min(32, len(dataset))))
-        sample = next(iter(batches(few, preprocessing, batch_size=32))).images
+        sample = next(iter(batches(few, preprocessing, batch_size=32))).inputs
         for name in args.models:
             model = build(name, sample)
             source = Source(
@@ -123,7 +123,7 @@ def main() -> None:
             # the same pixels in fp32: what the precision alone costs
             forward = plain_forward(model, "cpu")
             exact = np.concatenate(
-                [forward(batch.images).numpy() for batch in batches(dataset, preprocessing, batch_size=64)]
+                [forward(batch.inputs).numpy() for batch in batches(dataset, preprocessing, batch_size=64)]
             )
 
             def cosine(a: np.ndarray, b: np.ndarray) -> float:

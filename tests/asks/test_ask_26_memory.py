@@ -21,7 +21,6 @@ from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.terms.term import Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model
-from headstart.training import fit_memory as module
 from headstart.training import update
 from headstart.training.device import accelerator
 from headstart.training.finetune import predict_batches
@@ -263,8 +262,8 @@ def test_ask_26_the_probe_runs_the_optimiser(monkeypatch):
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noticed)
-    gradient = module.batch_gradient
-    monkeypatch.setattr(module, "batch_gradient", lambda *a: (batch.append(len(a[1][0])), gradient(*a))[1])
+    gradient = update.batch_gradient
+    monkeypatch.setattr(update, "batch_gradient", lambda *a: (batch.append(len(a[1][0])), gradient(*a))[1])
     assert probe().micro_batch == 4
 
 

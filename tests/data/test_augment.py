@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_batches_whatever_the_workers():
         found = batches(
             data(), PREP, batch_size=4, augmentation=PRESETS["strong"], shuffle_seed=seed, workers=workers, cache=cache
         )
-        return torch.cat([b.images for b in found])
+        return torch.cat([b.inputs for b in found])
 
     one = run(1)
     assert torch.equal(one, run(4))

@@ -34,9 +34,9 @@ def test_the_repeats_of_an_image_differ_and_the_first_is_the_one_without_repeats
     plain = next(iter(batches(data(), PREP, batch_size=3, augmentation=LIGHT, shuffle_seed=1)))
     thrice = next(iter(batches(data(), PREP, batch_size=9, augmentation=LIGHT, shuffle_seed=1, repeats=3)))
     assert thrice.index.tolist() == np.repeat(plain.index.numpy(), 3).tolist()
-    assert torch.equal(thrice.images[::3], plain.images)
+    assert torch.equal(thrice.inputs[::3], plain.inputs)
     for first in (0, 3, 6):
-        views = thrice.images[first : first + 3]
+        views = thrice.inputs[first : first + 3]
         assert not torch.equal(views[0], views[1])
         assert not torch.equal(views[1], views[2])
 
@@ -44,7 +44,7 @@ def test_the_repeats_of_an_image_differ_and_the_first_is_the_one_without_repeats
 def test_an_image_that_the_sampler_draws_again_has_draws_of_its_own():
     weights = np.array([1.0] * 9 + [50.0])
     whole = list(batches(data(), PREP, batch_size=5, augmentation=LIGHT, shuffle_seed=2, sampler_weights=weights))
-    images, index = torch.cat([b.images for b in whole]), torch.cat([b.index for b in whole])
+    images, index = torch.cat([b.inputs for b in whole]), torch.cat([b.index for b in whole])
     often = images[index == 9]
     assert len(often) > 3
     assert len({view.numpy().tobytes() for view in often}) == len(often)

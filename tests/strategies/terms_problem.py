@@ -110,6 +110,6 @@ def seen(bound, batch=None) -> Seen:
 def watched(bound, batch) -> Seen:
     with ExitStack() as watching:
         for penalty in bound.penalties.values():
-            watching.enter_context(penalty.watching(bound.model))
-        features = bound.model.backbone(batch.images)
+            watching.enter_context(penalty.watching(bound.model, batch))
+        features = bound.model.backbone(batch.inputs)
     return Seen(bound.model, batch, features, bound.model.head(features), 0.0, bound.start)

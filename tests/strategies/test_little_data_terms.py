@@ -31,7 +31,7 @@ def images(n: int, seed: int = 1) -> torch.Tensor:
 
 
 def seen(begun: Start, batch: Batch, progress: float = 0.0, outputs: torch.Tensor | None = None) -> Seen:
-    features = begun.model.backbone(batch.images)
+    features = begun.model.backbone(batch.inputs)
     return Seen(
         begun.model, batch, features, begun.model.head(features) if outputs is None else outputs, progress, begun
     )

@@ -240,7 +240,7 @@ def test_a_sample_is_drawn_once_for_a_seed():
     assert rows[0] == rows[1] and len(set(rows[0])) == 7
     assert {k for batch in sample(start, 99) for k in batch.index.tolist()} == set(range(24))
     for batch in sample(start, 5):
-        assert torch.equal(batch.images, IMAGES[batch.index]) and torch.equal(batch.targets, LABELS[batch.index])
+        assert torch.equal(batch.inputs, IMAGES[batch.index]) and torch.equal(batch.targets, LABELS[batch.index])
 
 
 def test_the_documents_name_every_term_with_its_defaults():

@@ -44,7 +44,7 @@ def test_ewc_is_the_fisher_of_the_source_model_times_the_way_gone():
         return torch.log_softmax(net(x) @ W.T + b, 1)
 
     with torch.no_grad():
-        chances = [logp(batch.images).exp() for batch in start.batches()]
+        chances = [logp(batch.inputs).exp() for batch in start.batches()]
     drawn = torch.Generator().manual_seed(0)
     labels = torch.cat([torch.multinomial(p, 1, generator=drawn)[:, 0] for p in chances])
     fisher = fisher_diagonal(logp, list(net.parameters()), IMAGES, labels)
@@ -94,8 +94,8 @@ def test_delta_is_zero_where_nothing_moved_and_the_distance_of_the_maps_elsewher
     assert value() == 0
     with torch.no_grad():
         bound.model.backbone[3].weight.add_(0.1)
-        moved = bound.model.backbone(batch.images)
-        old, new = bound.start.frozen[:5](batch.images), bound.model.backbone[:5](batch.images)
+        moved = bound.model.backbone(batch.inputs)
+        old, new = bound.start.frozen[:5](batch.inputs), bound.model.backbone[:5](batch.inputs)
     assert moved.shape == (5, 8)
     assert value() == pytest.approx(2 * (new - old).square().mean().item(), rel=1e-4)
 
@@ -135,7 +135,7 @@ def test_lwf_and_distillation_are_zero_at_the_start_and_not_after():
         batch = Batch(IMAGES, LABELS, torch.arange(24))
 
         def value(bound=bound, penalty=penalty, batch=batch):
-            features = bound.model.backbone(batch.images)
+            features = bound.model.backbone(batch.inputs)
             return penalty(Seen(bound.model, batch, features, features, 0.0, bound.start)).item()
 
         assert value() == pytest.approx(0, abs=1e-6), text

@@ -163,15 +163,15 @@ def test_in_the_loop_the_average_is_validated_and_its_batch_norms_are_its_own():
 
 @pytest.mark.parametrize("average", ["swa(0.5)", "ema(0.7)"])
 def test_in_the_loop_it_is_the_average_of_what_the_updates_left(monkeypatch, average):
-    from headstart.training import loop
+    from headstart.training import update
 
-    path, step = [], loop.apply_gradient
+    path, step = [], update.apply_gradient
 
     def watched(optimizer, objective, *rest):
         step(optimizer, objective, *rest)
         path.append(objective.model.head.weight.detach().clone())
 
-    monkeypatch.setattr(loop, "apply_gradient", watched)
+    monkeypatch.setattr(update, "apply_gradient", watched)
     fitted, _ = trained(average, epochs=6, valid=False)
     assert len(path) == 18
     by_hand = torch.stack(path[9:]).mean(0) if average.startswith("swa") else path[0]

@@ -139,7 +139,7 @@ def test_what_the_steps_are_given(source):
     assert all(torch.equal(a.strong, b.strong) for a, b in zip(second, again, strict=True))
     assert not torch.equal(first[0].weak, second[0].weak)
     worst = worst_batch(4, source.preprocessing, Classification(CLASSES), WITH, course.stream)
-    assert (len(worst.images), len(worst.weak), len(worst.strong)) == (4, 6, 6)
+    assert (len(worst.inputs), len(worst.weak), len(worst.strong)) == (4, 6, 6)
     only_weak = set_up(
         source, source.build(), parse_strategy("pseudo"), Classification(CLASSES), TRAIN, WITH, pretrained=True, device=CPU, seed=0
     )  # fmt: skip

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 import headstart as hs
 from headstart.errors import HandshakeError
 from headstart.strategies.terms.catalogue import TERMS
+from headstart.strategies.terms.domains import DOMAIN_TERMS
 
 QUICK = {"epochs": 2, "batch_size": 12, "baselines": "none", "verify": False}
-ALL = [name for name in TERMS if "unlabelled_target" not in TERMS[name]().needs]
+ALL = [name for name in TERMS if name not in DOMAIN_TERMS and "unlabelled_target" not in TERMS[name]().needs]
 IN_THE_LOSS = [name for name in ALL if name != "stochnorm"]
 
 

@@ -12,20 +12,30 @@ class Batch:
     """A batch; what is not there is ``None``.
 
     Attributes:
-        images: float32 (B, 3, S, S), normalised.
+        inputs: float32 (B, 3, S, S) images, normalised, or (B, d) rows of features.
         targets: int64 (B,) class indices, float (B, ...) targets of another kind, or ``None`` without labels.
         index: int64 (B,), rows of the data set.
-        weak, strong: float32 (U, 3, S, S), a weakly and a strongly augmented view of the same unlabelled images.
+        weak, strong: float32 (U, ...), a weakly and a strongly varied view of the same unlabelled inputs.
+        domain: int64 (B,), which of S sources each labelled input is of, S for labelled ones of the target; ``None`` where
+            there is one source alone.
+        weights: float32 (B,), what each labelled input counts, on average 1 over the data set; ``None``: all alike.
+        target: float32 (U, ...), unlabelled inputs of the domain that the model is adapted to; those of ``weak`` and
+            ``strong``, where these are there too.
+        target_index: int64 (U,), their rows of the target's data set.
     """
 
-    images: torch.Tensor
+    inputs: torch.Tensor
     targets: torch.Tensor | None = None
     index: torch.Tensor | None = None
     weak: torch.Tensor | None = None
     strong: torch.Tensor | None = None
+    domain: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    target: torch.Tensor | None = None
+    target_index: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
     def split(self, k: int) -> list[Batch]:
         """``k`` pieces of even size, each with its share of every part."""

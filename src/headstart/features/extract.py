@@ -251,7 +251,7 @@ def _compute(
     progress.start(f"features of {source.name}", total=len(part), unit="image")
     try:
         for batch in batches(part, source.preprocessing, batch_size=batch_size, **more):
-            found = runner(batch.images)
+            found = runner(batch.inputs)
             if found is None:
                 return
             assert batch.index is not None

@@ -44,10 +44,14 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Layer:
-    """One stage of a backbone. ``modules`` are dotted module names inside the backbone (``""`` is never one)."""
+    """One stage of a backbone. ``modules`` are dotted module names inside the backbone (``""`` is never one).
+
+    ``fresh``: new, with random weights; it is always trained, at the head's rate.
+    """
 
     name: str
     modules: tuple[str, ...]
+    fresh: bool = False
 
 
 @dataclass

@@ -17,6 +17,7 @@ from headstart.strategies.part import Argument, Part
 from headstart.strategies.presets import PRESETS
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.catalogue import TERMS
+from headstart.strategies.terms.domains import DOMAIN_TERMS
 from headstart.strategies.terms.term import Term
 from headstart.strategies.tuning.keep import Keep
 from headstart.strategies.tuning.phases import Phases
@@ -32,8 +33,8 @@ Call = tuple[str, list[ast.expr], list[tuple[str, ast.expr]]]
 
 
 def names() -> list[str]:
-    """Every name with which a strategy can begin."""
-    return sorted({*TUNINGS, *PRESETS, *TERMS})
+    """Every name with which a strategy on one data set can begin; those for several are ``DOMAIN_TERMS``."""
+    return sorted({*TUNINGS, *PRESETS, *TERMS} - {*DOMAIN_TERMS})
 
 
 def help_of(text: str) -> str:
@@ -88,6 +89,15 @@ def parse_strategy(text: str) -> Strategy:
     tuning = tunings[0] if len(tunings) == 1 else Phases(tuple(tunings))
     if frozen:
         tuning = Keep(tuning, frozen[0])
+    own = [(term.name, term.procedure) for term in terms if term.procedure is not None]
+    if len(own) > 1:
+        raise _refused(
+            f"{' and '.join(repr(name) for name, _ in own)} each ask for an update of their own kind",
+            text,
+            f"finetune+{own[0][0]}",
+        )
+    if own:
+        made = replace(made, procedure=own[0][1])
     return replace(
         made, name=">".join([*written, "+".join(parts)]), terms=tuple(terms), solved_head=solved, tuning=tuning
     )
@@ -131,7 +141,7 @@ def _tuning(call: Call, text: str) -> tuple[Strategy, str]:
     if name not in TUNINGS:
         if name in TERMS:
             return _tuning(("finetune", [], []), text)
-        close = near(name, names())
+        close = near(name, [*names(), *DOMAIN_TERMS])
         raise RecipeError(sentence("unknown strategy", got=name, allowed=names(), fix=close[0] if close else None))
     return _read(call, TUNINGS[name], "strategy")
 

@@ -24,6 +24,10 @@ WORDS = {
     "norms": ("moves norm layers", "but this backbone has none"),
     "biases": ("moves biases", "but this backbone has none"),
     "unlabelled_target": ("learns from unlabelled target images", "but there are none"),
+    "target_stream": ("compares the source with a second domain", "but there is none"),
+    "several_sources": ("compares several labelled domains", "but there is one"),
+    "labelled_target": ("learns from a few labelled inputs of the target", "but there are none"),
+    "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
     "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {
@@ -32,6 +36,9 @@ FIXES = {
     "plain_weights": "--strategy finetune, or a term on features or outputs instead: distill, delta, lwf",
     "hard_labels": "leave out --mixup and --cutmix",
     "unlabelled_target": "--unlabelled FOLDER",
+    "target_stream": "headstart adapt SOURCE TARGET",
+    "several_sources": "headstart adapt SOURCE SOURCE TARGET",
+    "labelled_target": "--target-labels 5",
     "source_head": "--strategy finetune, or a source with a head: headstart pretrain",
 }
 

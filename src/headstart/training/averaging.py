@@ -118,7 +118,7 @@ class Averager:
         names = {name for name, _ in adapting(objective.model, objective.stages, progress)}
         norms = [module for name, module in self.model.named_modules() if name in names]
         device = next(self.model.parameters()).device
-        images = (piece.to(device) for b in batches for piece in b.images.split(largest or len(b)))
+        images = (piece.to(device) for b in batches for piece in b.inputs.split(largest or len(b)))
         refresh_batch_norm(self.model, images, norms)
         return self.model
 

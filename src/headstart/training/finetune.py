@@ -324,9 +324,9 @@ def set_up(
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
                 images, targets = mix_batch(
-                    batch.images, mixable(task, batch.targets), mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
+                    batch.inputs, mixable(task, batch.targets), mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
                 )  # fmt: skip
-                batch = replace(batch, images=images, targets=targets)
+                batch = replace(batch, inputs=images, targets=targets)
             yield batch if views is None else beside(batch, epoch * steps + step)
 
     return Course(objective, train_batches, steps, size, cache, stream)
@@ -361,10 +361,10 @@ def predict_batches(
     found = []
     for batch in batches(dataset, preprocessing, batch_size=batch_size, workers=workers, cache=cache):
 
-        def work(images: torch.Tensor = batch.images) -> list[np.ndarray]:
+        def work(images: torch.Tensor = batch.inputs) -> list[np.ndarray]:
             parts = images.tensor_split(pieces.count(len(images)))
             outputs = (model(part.to(device, memory_format=torch.channels_last)) for part in parts)
             return [task.decode(output).cpu().numpy() for output in outputs]
 
-        found += pieces.run(len(batch.images), work)
+        found += pieces.run(len(batch.inputs), work)
     return np.concatenate(found)

@@ -17,7 +17,7 @@ from headstart.training.memory_use import available_bytes, peak_memory, used_byt
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Pieces, apply_gradient, batch_gradient, is_out_of_memory
+from headstart.training.update import Pieces, is_out_of_memory, update
 
 MARGIN = 0.1
 """Share of the available memory that is left alone: other processes grow, allocators waste."""
@@ -155,11 +155,10 @@ def _steps(objective: Objective, options: Optimisation, batch: Batch, device: to
     optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))
     objective.begin(1.0)
     for _ in range(2):
-        batch_gradient(objective, [batch], _Once(), engine)
-        apply_gradient(optimizer, objective, engine, options, "the memory probe")
+        update(objective, [batch], _Once(), engine, optimizer, options, "the memory probe")
     model.eval()
     with torch.inference_mode():
-        objective.task.decode(model(batch.to(engine.device).images)).cpu()
+        objective.task.decode(model(batch.to(engine.device).inputs)).cpu()
 
 
 class _Once(Pieces):

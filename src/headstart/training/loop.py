@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from headstart.data.batch import Batch
-from headstart.errors import Diverged, sentence
 from headstart.progress import SILENT, Progress
 from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.tasks.task import Model
@@ -24,7 +23,7 @@ from headstart.training.averaging import Averager, parse_average
 from headstart.training.device import accelerator
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
-from headstart.training.update import Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, update
 
 Batches = Callable[[int], Iterable[Batch]]
 """epoch -> labelled batches; the same epoch gives the same ones every time."""
@@ -45,7 +44,8 @@ class Fitted:
         best_epoch: from 1.
         criterion: in words, how the epoch was chosen.
         micro_batch: images that went through the network at once at the end, ``None`` for whole batches.
-        extra: what was found out before the first step: ``options``, ``lr_range``, ``memory``.
+        extra: what was found out before the first step: ``options``, ``lr_range``, ``memory``; and ``terms``, what the terms
+            tell at the end, by name.
     """
 
     model: Model
@@ -158,22 +158,16 @@ def train(
             stale = 0  # patience counts from the last opening
         reached = progressed
         objective.begin(progressed)
-        for update, window in enumerate(_windows(batches(epoch), options.accumulate)):
-            place = epoch * updates + update
+        for number, window in enumerate(_windows(batches(epoch), options.accumulate)):
+            place = epoch * updates + number
             factor = schedule_factor(averager.held(place) if averager else place, total, options)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            mine, weight = processes.share(window, objective.task)
-            values = batch_gradient(objective, mine, pieces, engine, place / total)
-            values = processes.combine(objective.parameters, values, weight)
-            if not math.isfinite(sum(values.values())):
-                raise Diverged(
-                    sentence(
-                        "the loss is no longer a finite number", where=f"{name}, epoch {epoch + 1}, step {update + 1}",
-                        got=values, fix=f"--lr {options.lr / 10:g}",
-                    )
-                )  # fmt: skip
-            apply_gradient(optimizer, objective, engine, options, name)
+            mine, weight = processes.share(window, objective.mass)
+            values = update(
+                objective, mine, pieces, engine, optimizer, options, f"{name}, epoch {epoch + 1}, step {number + 1}",
+                place / total, partial(processes.combine, objective.parameters, weight=weight),
+            )  # fmt: skip
             if averager:
                 averager.after(place, model)
             n = sum(map(len, window))
@@ -247,7 +241,9 @@ def train(
     if averager:
         criterion += f"; {averager.said(int(best[0]) * updates)}"
     seconds = time.perf_counter() - start
-    return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest)
+    told = {term: said for term, penalty in objective.terms.items() if (said := penalty.said())}
+    extra = {"terms": told} if told else {}
+    return Fitted(model, history, int(best[0]) if best else epoch, criterion, seconds, stopped, pieces.largest, extra)
 
 
 def all_open(objective: Objective, progress: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,12 +11,13 @@ import numpy as np
 import torch
 
 from headstart.data.batch import Batch
+from headstart.errors import Diverged
 from headstart.progress import SILENT, Progress
 from headstart.training.device import accelerator
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, update
 
 RUNS = 3
 STEPS = 40
@@ -182,11 +182,13 @@ def _sweep(
         for group, scale in zip(optimizer.param_groups, scales, strict=True):
             group["lr"] = float(rate) * scale
         window = [next(batches) for _ in range(options.accumulate)]
-        loss = sum(batch_gradient(objective, window, pieces, engine).values())
-        if not math.isfinite(loss) or (losses and loss > DIVERGED * smoothed(losses).min()):
+        try:
+            loss = sum(update(objective, window, pieces, engine, optimizer, options, "the range test").values())
+        except Diverged:
+            break
+        if losses and loss > DIVERGED * smoothed(losses).min():
             break
         losses.append(loss)
-        apply_gradient(optimizer, objective, engine, options, "the range test")
         progress.advance(1, loss=loss, lr=float(rate))
     return losses
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from headstart.data.batch import Batch
-from headstart.strategies.procedures.procedure import Procedure
+from headstart.strategies.procedures.procedure import Procedure, Step
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Penalty, Start
 from headstart.strategies.tuning.tuning import Stage, frozen_to_eval, set_trainable
@@ -42,11 +42,28 @@ class Objective:
         self.model.train()
         self.penalties.train()
         frozen_to_eval(self.model.backbone, self.stages, progress)
+        for penalty in self.terms.values():
+            penalty.begin(self.model, progress)
 
-    def losses(self, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
-        """The named parts of the loss of one batch, each a scalar."""
-        found: dict[str, Penalty] = dict(self.penalties.items())  # type: ignore[arg-type]
-        return self.procedure.losses(self.model, self.task, batch, found, self.start, progress)
+    @property
+    def terms(self) -> dict[str, Penalty]:
+        """The bound terms by name."""
+        return dict(self.penalties.items())  # type: ignore[arg-type]
+
+    def losses(self, batch: Batch, progress: float, step: str = "") -> dict[str, torch.Tensor]:
+        """The named parts of the loss of one batch in a step of the procedure, each a scalar."""
+        return self.procedure.losses(self.model, self.task, batch, self.terms, self.start, progress, step)
+
+    def hold(self, step: Step) -> None:
+        """Drop the gradients of what a step does not move: an optimiser passes by what has none."""
+        parts = {"backbone": self.model.backbone, "head": self.model.head, "terms": self.penalties}
+        for name, module in parts.items():
+            if name not in step.moves:
+                module.zero_grad(set_to_none=True)
+
+    def mass(self, batch: Batch) -> float:
+        """What a batch counts for in a mean over several."""
+        return float(len(batch)) if batch.targets is None else self.task.mass(batch.targets)
 
     @property
     def parameters(self) -> list[nn.Parameter]:

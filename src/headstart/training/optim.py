@@ -65,7 +65,12 @@ def parameter_groups(objective: Objective, options: Optimisation) -> list[dict[s
     """
     model = objective.model
     parts: list[tuple[str, float, list[nn.Parameter]]] = [
-        (stage.layer.name, stage.lr_scale, moving(model.backbone, stage)) for stage in objective.stages
+        (
+            stage.layer.name,
+            options.head_lr_scale if stage.layer.fresh else stage.lr_scale,
+            moving(model.backbone, stage),
+        )
+        for stage in objective.stages
     ]
     # an adapter's vector may have the shape of the weight that it scales: (out, 1) or (1, out, 1, 1)
     vectors = {

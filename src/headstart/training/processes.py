@@ -21,7 +21,6 @@ import torch.distributed as dist
 from torch import nn
 
 from headstart.data.batch import Batch
-from headstart.tasks.task import Task
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ def rank() -> int:
     return dist.get_rank() if count() > 1 else 0
 
 
-def share(window: Sequence[Batch], task: Task) -> tuple[list[Batch], float]:
+def share(window: Sequence[Batch], mass: Callable[[Batch], float]) -> tuple[list[Batch], float]:
     """This process's part of the batches of one update, and what it counts for: its mass over that of the whole.
 
     Every process must pass the same batches. Where a batch has fewer images than there are processes, those without one
@@ -46,12 +45,12 @@ def share(window: Sequence[Batch], task: Task) -> tuple[list[Batch], float]:
     if n == 1:
         return list(window), 1.0
     mine = [batch.split(n)[r] for batch in window]
-    masses = [_mass(batch, task) if len(batch) else 0.0 for batch in mine]
+    masses = [mass(batch) if len(batch) else 0.0 for batch in mine]
     parts = [part if len(part) else batch.split(len(batch))[0] for part, batch in zip(mine, window, strict=True)]
     if not any(masses):
         return parts, 0.0
     kept = [part for part, mass in zip(parts, masses, strict=True) if mass]
-    return kept, sum(masses) / sum(_mass(batch, task) for batch in window)
+    return kept, sum(masses) / sum(mass(batch) for batch in window)
 
 
 def combine(parameters: Sequence[nn.Parameter], values: Mapping[str, float], weight: float) -> dict[str, float]:
@@ -96,8 +95,3 @@ def by_first(work: Callable[[], T]) -> T:
     found: list[T | None] = [work() if rank() == 0 else None]
     dist.broadcast_object_list(found, src=0)
     return found[0]  # type: ignore[return-value]
-
-
-def _mass(batch: Batch, task: Task) -> float:
-    assert batch.targets is not None
-    return task.mass(batch.targets)

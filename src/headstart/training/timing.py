@@ -27,7 +27,7 @@ from headstart.training.finetune import DECODED_BYTES, EVAL_BATCH, Course, Feedi
 from headstart.training.memory_use import peak_memory, used_bytes
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
 from headstart.training.randomness import untouched_randomness
-from headstart.training.update import Pieces, apply_gradient, batch_gradient
+from headstart.training.update import Pieces, update
 
 STEPS = 5
 """Batches that are timed, after one that warms up."""
@@ -163,7 +163,7 @@ def measure_times(
                     some, source.preprocessing, batch_size=EVAL_BATCH, workers=feeding.workers, cache=cache
                 ),
             )
-            evaluate = _evaluation(course, shown[0].images[: micro_batch or EVAL_BATCH], device)
+            evaluate = _evaluation(course, shown[0].inputs[: micro_batch or EVAL_BATCH], device)
     return StepTimes(update, evaluate, train, valid, save, course.size, max(0, peak.bytes - before), feeding.repeats)
 
 
@@ -190,16 +190,15 @@ def _updates(
     pieces = Pieces(micro_batch, lambda line: None, "timing")
     turns: Iterator[Batch] = itertools.cycle(window)
 
-    def update() -> None:
-        batch_gradient(objective, [next(turns)], pieces, engine)
-        apply_gradient(optimizer, objective, engine, options, "timing")
+    def one() -> None:
+        update(objective, [next(turns)], pieces, engine, optimizer, options, "timing")
 
     def save() -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint.save_last(Path(folder), {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
             checkpoint.save_best(Path(folder), copy.deepcopy(model.state_dict()))
 
-    return _mean(update, steps, device), _mean(save, 1, device)
+    return _mean(one, steps, device), _mean(save, 1, device)
 
 
 @torch.inference_mode()

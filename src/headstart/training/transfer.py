@@ -206,7 +206,7 @@ def transfer(
         after, train_one, source,
         lambda: head or solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir),
         seed=seed, stages=stages, validate=validate if valid_set is not None and len(valid_set) else None, metric=metric,
-        images=lambda: (batch.images for batch in batches(
+        images=lambda: (batch.inputs for batch in batches(
             train_set, source.preprocessing, batch_size=settings.feeding.batch_size, shuffle_seed=seed,
         )), progress=progress,
     )  # fmt: skip

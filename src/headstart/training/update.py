@@ -11,6 +11,7 @@ draws another mask, and a term that compares images with each other compares tho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from accelerate import Accelerator
 from accelerate.utils.memory import should_reduce_batch_size
 
 from headstart.data.batch import Batch
-from headstart.errors import OutOfMemory, sentence
+from headstart.errors import Diverged, OutOfMemory, sentence
 from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation
 from headstart.training.randomness import Randomness
@@ -84,8 +85,54 @@ class Pieces:
             )
 
 
+def update(
+    objective: Objective,
+    window: Sequence[Batch],
+    pieces: Pieces,
+    engine: Accelerator,
+    optimizer: torch.optim.Optimizer,
+    options: Optimisation,
+    where: str,
+    progress: float = 0.0,
+    combine: Callable[[dict[str, float]], dict[str, float]] = dict,
+) -> dict[str, float]:
+    """One update of the loop: for each step of the procedure a gradient, and an optimiser step of what it moves.
+
+    Args:
+        where: for errors.
+        combine: takes gradients and losses of one process together with those of the others.
+
+    Returns:
+        The parts of the loss of all steps by name, as :func:`batch_gradient` gives them.
+
+    Raises:
+        Diverged: the loss is not finite.
+        OutOfMemory: as the two functions below say.
+    """
+    values: dict[str, float] = {}
+    for step in objective.procedure.steps(progress):
+        found = combine(batch_gradient(objective, window, pieces, engine, progress, step.name))
+        if not math.isfinite(sum(found.values())):
+            raise Diverged(
+                sentence(
+                    "the loss is no longer a finite number", where=where, got=found, fix=f"--lr {options.lr / 10:g}"
+                )
+            )
+        objective.hold(step)
+        apply_gradient(optimizer, objective, engine, options, where)
+        values |= found
+    for penalty in objective.terms.values():
+        penalty.after_step(objective.model)
+    return values
+
+
 def batch_gradient(
-    objective: Objective, window: Sequence[Batch], pieces: Pieces, engine: Accelerator, progress: float = 0.0
+    objective: Objective,
+    window: Sequence[Batch],
+    pieces: Pieces,
+    engine: Accelerator,
+    progress: float = 0.0,
+    step: str = "",
 ) -> dict[str, float]:
     """Leave in ``.grad`` the gradient of the mean loss over all images of ``window``; gradients must be cleared before.
 
@@ -96,6 +143,7 @@ def batch_gradient(
         window: labelled batches that make one update, on any device.
         pieces: how many images at once; remembers when it shrinks.
         progress: share of the epochs that has passed.
+        step: of the procedure, by name.
 
     Returns:
         Each part of the loss by name, averaged over the window by mass.
@@ -106,16 +154,15 @@ def batch_gradient(
     random = Randomness.take(engine.device)
     modules = (objective.model, objective.penalties)
     buffers = [(buffer, buffer.detach().clone()) for module in modules for buffer in module.buffers()]
-    mass = objective.task.mass
-    total = sum(mass(_targets(batch)) for batch in window)
+    total = sum(objective.mass(batch) for batch in window)
 
     def work() -> dict[str, float]:
         values: dict[str, float] = {}
         for batch in window:
             for piece in batch.split(pieces.count(len(batch))):
-                share = mass(_targets(piece)) / total
+                share = objective.mass(piece) / total
                 with engine.autocast():
-                    parts = objective.losses(piece.to(engine.device), progress)
+                    parts = objective.losses(piece.to(engine.device), progress, step)
                     loss = torch.stack([value.float() for value in parts.values()]).sum()
                 engine.backward(loss * share)
                 for key, value in parts.items():
@@ -131,11 +178,6 @@ def batch_gradient(
         random.restore()
 
     return pieces.run(max(len(batch) for batch in window), work, undo)
-
-
-def _targets(batch: Batch) -> torch.Tensor:
-    assert batch.targets is not None
-    return batch.targets
 
 
 def apply_gradient(

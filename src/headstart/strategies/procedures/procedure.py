@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import torch
 
 from headstart.data.batch import Batch
+from headstart.functional.weighted import weighted_mean
 from headstart.strategies.terms.term import Penalty, Seen, Start
 from headstart.tasks.task import Model, Task
+
+
+@dataclass(frozen=True)
+class Step:
+    """A forward, a backward and an optimiser step.
+
+    Attributes:
+        name: for the procedure, which gives the losses of the step by it.
+        moves: which of ``"backbone"``, ``"head"`` and ``"terms"`` (what the terms learn, a discriminator say) it changes.
+    """
+
+    name: str = ""
+    moves: frozenset[str] = frozenset({"backbone", "head", "terms"})
 
 
 class Procedure:
@@ -25,17 +40,51 @@ class Procedure:
     reads = "last"
     words = ""
 
+    def steps(self, progress: float) -> tuple[Step, ...]:
+        """The steps of one update, at the share ``progress`` of the training."""
+        return (Step(),)
+
     def losses(
-        self, model: Model, task: Task, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float
+        self,
+        model: Model,
+        task: Task,
+        batch: Batch,
+        penalties: Mapping[str, Penalty],
+        start: Start,
+        progress: float,
+        step: str = "",
     ) -> dict[str, torch.Tensor]:
-        """The named parts whose sum one step descends: the task's loss, and each term's weighted value."""
+        """The named parts whose sum one step descends: the task's loss, and each term's weighted value.
+
+        The steps of one update give parts of different names.
+        """
+        seen = self.forward(model, batch, penalties, start, progress)
+        return {"loss": task_loss(task, seen), **{name: penalty(seen) for name, penalty in penalties.items()}}
+
+    def forward(
+        self, model: Model, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float
+    ) -> Seen:
+        """One pass of the labelled inputs and those of the target together, so that batch norms see both."""
+        inputs = batch.inputs if batch.target is None else torch.cat([batch.inputs, batch.target])
         with ExitStack() as watching:
             for penalty in penalties.values():
-                watching.enter_context(penalty.watching(model))
-            features = model.backbone(batch.images)
+                watching.enter_context(penalty.watching(model, batch))
+            features = model.backbone(inputs)
         outputs = model.head(model.dropout(features))
-        seen = Seen(model, batch, features, outputs, progress, start)
-        assert batch.targets is not None
-        parts = {"loss": task.loss(outputs, batch.targets)}
-        parts.update({name: penalty(seen) for name, penalty in penalties.items()})
-        return parts
+        n = len(batch)
+        seen = Seen(model, batch, features[:n], outputs[:n], progress, start, weights=batch.weights)
+        if batch.target is not None:
+            seen.target_features, seen.target_outputs = features[n:], outputs[n:]
+        for penalty in penalties.values():
+            factors = penalty.weigh(seen)
+            if factors is not None:
+                seen.weights = factors if seen.weights is None else seen.weights * factors
+        return seen
+
+
+def task_loss(task: Task, seen: Seen) -> torch.Tensor:
+    """The task's loss of the labelled inputs, each counted as ``seen.weights`` say."""
+    assert seen.batch.targets is not None
+    if seen.weights is None:
+        return task.loss(seen.outputs, seen.batch.targets)
+    return weighted_mean(task.each(seen.outputs, seen.batch.targets), seen.weights)

@@ -10,6 +10,7 @@ from headstart.strategies.terms.contrastive import Contrastive
 from headstart.strategies.terms.cotuning import CoTuning
 from headstart.strategies.terms.delta import DELTA
 from headstart.strategies.terms.distill import Distill
+from headstart.strategies.terms.domains import DOMAIN_TERMS
 from headstart.strategies.terms.early_learning import EarlyLearning
 from headstart.strategies.terms.ewc import EWC
 from headstart.strategies.terms.l2sp import L2SP
@@ -74,6 +75,7 @@ TERMS: Table[Part[Term]] = Table(
             PseudoLabel, {"weight": 1.0, "threshold": 0.95, "ratio": 1.0, "warmup": 0.5},
             "unlabelled images: a confident prediction is taken for the label (Lee 2013)",
         ),
+        **DOMAIN_TERMS,
     },
     RecipeError,
 )  # fmt: skip

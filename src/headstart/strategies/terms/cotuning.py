@@ -63,6 +63,6 @@ def _source_logits(head: torch.nn.Linear, start: Start) -> tuple[torch.Tensor, t
     logits, labels = [], []
     for batch in start.batches():
         assert batch.targets is not None
-        logits.append(head(start.frozen(batch.to(start.device).images).float()).cpu())
+        logits.append(head(start.frozen(batch.to(start.device).inputs).float()).cpu())
         labels.append(batch.targets.cpu())
     return torch.cat(logits), torch.cat(labels)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from headstart.data.batch import Batch
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.delta import as_channels, attended_distance, channel_attention, channels_last
 from headstart.functional.l2sp import squared_distance
@@ -89,16 +90,16 @@ class _Maps(Penalty):
     def _hooks(self, backbone: nn.Module, keep: Callable[..., None]) -> list[RemovableHandle]:
         return [backbone.get_submodule(name).register_forward_hook(partial(keep, name)) for name in self.names]
 
-    def _keep_now(self, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
-        self.now[name] = value
+    def _keep_now(self, n: int, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
+        self.now[name] = value[:n]  # inputs of another domain come after the labelled ones
 
     def _keep_then(self, name: str, module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
         self.then[name] = value
 
     @contextmanager
-    def watching(self, model: Model) -> Iterator[None]:
+    def watching(self, model: Model, batch: Batch) -> Iterator[None]:
         self.now.clear()  # of a pass that ran out of memory
-        handles = self._hooks(model.backbone, self._keep_now)
+        handles = self._hooks(model.backbone, partial(self._keep_now, len(batch)))
         try:
             yield
         finally:
@@ -133,21 +134,21 @@ def _stages(start: Start, n: int) -> list[str]:
 def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor | None]:
     """The attention of each stage's channels, from the rise of the loss without each."""
     batches = list(sample(start, n))
-    features = [start.frozen(batch.images).float() for batch in batches]
+    features = [start.frozen(batch.inputs).float() for batch in batches]
     targets = [batch.targets for batch in batches if batch.targets is not None]
     head = _solved_head(start, torch.cat(features), torch.cat(targets))
     task, found = start.task, dict[str, torch.Tensor | None]()
     for name in names:
         rise, mass = torch.zeros(0), sum(task.mass(y) for y in targets)
         for batch, y, f in zip(batches, targets, features, strict=True):
-            value = _output(start.frozen, name, batch.images)
-            if not torch.allclose(_rest(start.frozen, name, value, batch.images), f, rtol=1e-2, atol=1e-3):
+            value = _output(start.frozen, name, batch.inputs)
+            if not torch.allclose(_rest(start.frozen, name, value, batch.inputs), f, rtol=1e-2, atol=1e-3):
                 raise _refused("cannot run the network from this stage on alone", name, "another stage")
             width, size = as_channels(value).shape[2], len(value)
             each, step = [], max(1, NUMBERS // value.numel())
             for first in range(0, width, step):
                 off = range(first, min(first + step, width))
-                out = head(_rest(start.frozen, name, _switched_off(value, off), batch.images).float())
+                out = head(_rest(start.frozen, name, _switched_off(value, off), batch.inputs).float())
                 each += [task.loss(part, y) for part in out.split(size)]
             more = (torch.stack(each) - task.loss(head(f), y)) * (task.mass(y) / mass)
             rise = rise.to(more.device) + more if len(rise) else more

@@ -101,9 +101,9 @@ def _fisher(start: Start, moving: list[torch.nn.Parameter], n: int) -> list[torc
     total, count = [torch.zeros_like(p) for p in moving], 0
     for batch in sample(start, n):
         with torch.no_grad():
-            chances = log_probabilities(batch.images).exp().cpu()
+            chances = log_probabilities(batch.inputs).exp().cpu()
         labels = torch.multinomial(chances, 1, generator=drawn)[:, 0]
-        for f, more in zip(total, fisher_diagonal(log_probabilities, moving, batch.images, labels), strict=True):
+        for f, more in zip(total, fisher_diagonal(log_probabilities, moving, batch.inputs, labels), strict=True):
             f += more
         count += len(labels)
     for module, mode in modes.items():

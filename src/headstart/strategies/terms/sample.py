@@ -18,4 +18,4 @@ def sample(start: Start, n: int) -> Iterator[Batch]:
         assert batch.index is not None and batch.targets is not None
         rows = torch.isin(batch.index, chosen).nonzero()[:, 0]
         if len(rows):
-            yield Batch(batch.images[rows], batch.targets[rows], batch.index[rows]).to(start.device)
+            yield Batch(batch.inputs[rows], batch.targets[rows], batch.index[rows]).to(start.device)

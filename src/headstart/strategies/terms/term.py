@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -15,6 +16,9 @@ from headstart.data.batch import Batch
 from headstart.sources.source import Layer
 from headstart.strategies.tuning.tuning import Stage
 from headstart.tasks.task import Model, Task
+
+if TYPE_CHECKING:
+    from headstart.strategies.procedures.procedure import Procedure
 
 
 @dataclass
@@ -34,6 +38,10 @@ class Start:
         stages: what moves of each layer, and when.
         size: side of the images, in pixels.
         batch: images of a training step.
+        sources: labelled domains.
+        target_batches: () -> one pass over the inputs of the target domain without augmentation, in their order (``inputs`` and
+            ``index``); ``None`` without such a domain.
+        target_total: how many these are.
     """
 
     model: Model
@@ -48,6 +56,9 @@ class Start:
     stages: Sequence[Stage] = ()
     size: int = 224
     batch: int = 32
+    sources: int = 1
+    target_batches: Callable[[], Iterable[Batch]] | None = None
+    target_total: int = 0
     _frozen: nn.Module | None = field(default=None, init=False, repr=False)
 
     @property
@@ -67,11 +78,14 @@ class Seen:
 
     Attributes:
         model: as it stands.
-        batch: images, targets, index.
+        batch: inputs, targets, index and what else there is.
         features: (B, width), before dropout.
         outputs: of the head, (B, K) logits for a classification.
         progress: share of the epochs that has passed, in [0, 1).
         start: the starting point.
+        target_features: (U, width), of ``batch.target``; ``None`` without target inputs.
+        target_outputs: (U, K), the same.
+        weights: (B,), what each labelled input counts: ``batch.weights`` times what the terms weigh; ``None``: all alike.
     """
 
     model: Model
@@ -80,14 +94,24 @@ class Seen:
     outputs: torch.Tensor
     progress: float
     start: Start
+    target_features: torch.Tensor | None = None
+    target_outputs: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
     _source_features: torch.Tensor | None = field(default=None, init=False, repr=False)
+
+    def source_side(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Features, outputs and weights of the labelled inputs that are of a source, without the labelled ones of the target."""
+        if self.batch.domain is None or not (self.batch.domain >= self.start.sources).any():
+            return self.features, self.outputs, self.weights
+        mine = self.batch.domain < self.start.sources
+        return self.features[mine], self.outputs[mine], None if self.weights is None else self.weights[mine]
 
     @property
     def source_features(self) -> torch.Tensor:
         """(B, width): what the starting backbone makes of the same images, without gradient; computed once a batch."""
         if self._source_features is None:
             with torch.no_grad():
-                self._source_features = self.start.frozen(self.batch.images)
+                self._source_features = self.start.frozen(self.batch.inputs)
         return self._source_features
 
 
@@ -97,9 +121,26 @@ class Penalty(nn.Module, ABC):
     References to parameters of the model are kept in plain lists: a penalty is copied together with its model.
     """
 
-    def watching(self, model: Model) -> AbstractContextManager[None]:
-        """Around the pass of the labelled images through the backbone, for a term that reads what happens inside it."""
+    def watching(self, model: Model, batch: Batch) -> AbstractContextManager[None]:
+        """Around the pass of the inputs through the backbone, for a term that reads or changes what happens inside it.
+
+        The labelled inputs come first, those of the target after them.
+        """
         return nullcontext()
+
+    def weigh(self, seen: Seen) -> torch.Tensor | None:
+        """(B,) factors on what each labelled input counts, in the task's loss and in every term; asked before any of them."""
+        return None
+
+    def begin(self, model: Model, progress: float) -> None:
+        """Before each epoch, ``model`` in train mode; to be left so."""
+
+    def after_step(self, model: Model) -> None:
+        """After each update."""
+
+    def said(self) -> dict[str, Any]:
+        """What the user should be told at the end, ready for JSON: weights of classes or of sources, say."""
+        return {}
 
     @abstractmethod
     def forward(self, seen: Seen) -> torch.Tensor:
@@ -117,6 +158,8 @@ class Term(ABC):
 
     name = "term"
     needs = frozenset[str]()
+    procedure: ClassVar[Procedure | None] = None
+    """How one update runs, for a term that asks for more than one forward and one backward."""
 
     @abstractmethod
     def bind(self, start: Start) -> Penalty | None:

@@ -1,0 +1,125 @@
+"""Batches of labelled inputs of one or more domains, with unlabelled ones of the target beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from headstart.data.batch import Batch
+from headstart.data.rows import Rows
+from headstart.errors import DataError, sentence
+
+EVAL_BATCH = 256
+"""Inputs at once in a pass without gradient; images are decoded in fewer."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """n labelled inputs.
+
+    Attributes:
+        rows: the inputs.
+        targets: (n,), as the task takes them; ``None`` for inputs that are to be learned from without labels.
+        domain: int (n,), which domain each is of: 0 to S - 1 for S sources, S for labelled inputs of the target; ``None`` for
+            one source alone. Each batch has as many of every domain.
+        weights: float (n,), what each counts, scaled to a mean of 1; ``None``: all alike.
+        few: whether the last domain is that of labelled inputs of the target.
+    """
+
+    rows: Rows
+    targets: np.ndarray | None
+    domain: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    few: bool = False
+
+    @property
+    def batches(self) -> Iterator[Batch]:
+        """One pass in order, nothing varied."""
+        order = np.arange(len(self.rows))
+        for inputs, index in zip(
+            self.rows.stream(order, EVAL_BATCH, 0, vary=False), torch.as_tensor(order).split(EVAL_BATCH), strict=True
+        ):
+            yield self.batch(inputs, index)
+
+    def batch(self, inputs: torch.Tensor, index: torch.Tensor) -> Batch:
+        """The batch of the inputs at ``index``."""
+
+        def part(column: np.ndarray | None) -> torch.Tensor | None:
+            return None if column is None else torch.as_tensor(column[index.numpy()])
+
+        weights = None if self.weights is None else (self.weights / self.weights.mean()).astype(np.float32)
+        return Batch(inputs, part(self.targets), index, domain=part(self.domain), weights=part(weights))
+
+
+class DomainBatches:
+    """Epoch -> batches, the same for the same epoch and seed; to be called as :func:`headstart.training.loop.train` does.
+
+    A batch has ``size`` labelled inputs, shared evenly among the domains that they are of, and as many of the target (all of
+    them where these are fewer). An epoch has about as many labelled inputs as there are. Every input of a domain
+    comes once before any comes again, over the borders of epochs.
+
+    Args:
+        labelled: what is learned from.
+        target: unlabelled inputs of the domain that is adapted to, or ``None``.
+        size: labelled inputs a batch.
+        views: give two varied views of the target's inputs too.
+        vary: augment.
+
+    Raises:
+        DataError: inputs of different shapes, or fewer than two labelled ones or of the target.
+    """
+
+    def __init__(
+        self, labelled: Labelled, target: Rows | None, size: int, seed: int, *, views: bool = False, vary: bool = True
+    ) -> None:
+        if target is not None and target.shape != labelled.rows.shape:
+            raise DataError(
+                sentence("source and target have inputs of different shapes", got=f"{labelled.rows.shape} and {target.shape}",
+                         fix="the same columns, or images read by the same source")
+            )  # fmt: skip
+        n = len(labelled.rows)
+        domain = np.zeros(n, dtype=np.int64) if labelled.domain is None else labelled.domain
+        self.groups = [np.flatnonzero(domain == d) for d in np.unique(domain)]
+        if n < 2 or (target is not None and len(target) < 2):
+            raise DataError(
+                sentence(
+                    "a domain needs two inputs at least", got=n if n < 2 else len(target or ()), fix="more data of it"
+                )
+            )
+        self.labelled, self.target, self.seed, self.views, self.vary = labelled, target, seed, views, vary
+        self.share = max(1, min(size, n) // len(self.groups))
+        self.size = self.share * len(self.groups)
+        self.beside = 0 if target is None else min(max(2, self.size), len(target))
+        self.steps = max(1, n // self.size)
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        parts = [
+            group[places(len(group), epoch * self.steps * self.share, self.steps * self.share, [self.seed, 3, d])]
+            for d, group in enumerate(self.groups)
+        ]
+        order = np.concatenate([part.reshape(self.steps, self.share) for part in parts], axis=1).reshape(-1)
+        seeds = [int(s) for s in np.random.SeedSequence([self.seed, 4, epoch]).generate_state(3)]
+        inputs = self.labelled.rows.stream(order, self.size, seeds[0], vary=self.vary)
+        index = iter(torch.as_tensor(order).split(self.size))
+        if self.target is None:
+            for x, rows in zip(inputs, index, strict=True):
+                yield self.labelled.batch(x, rows)
+            return
+        u = self.beside
+        others = places(len(self.target), epoch * self.steps * u, self.steps * u, [self.seed, 5])
+        targets = self.target.stream(others, u, seeds[1], vary=self.vary)
+        pairs = self.target.views(others, u, seeds[2]) if self.views else None
+        for x, rows, t, at in zip(inputs, index, targets, torch.as_tensor(others).split(u), strict=True):
+            weak, strong = next(pairs) if pairs else (None, None)
+            yield replace(self.labelled.batch(x, rows), target=t, target_index=at, weak=weak, strong=strong)
+
+
+def places(n: int, first: int, count: int, seed: list[int]) -> np.ndarray:
+    """int (count,): what stands at ``first`` to ``first + count - 1`` of an endless stream of shuffled rounds over 0 to n - 1."""
+    rounds = range(first // n, (first + count - 1) // n + 1)
+    stream = np.concatenate([np.random.default_rng([*seed, turn]).permutation(n) for turn in rounds])
+    start = first - rounds[0] * n
+    return stream[start : start + count]
