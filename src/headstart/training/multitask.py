@@ -1,10 +1,9 @@
-"""Train one backbone for several tasks, each with a head, a loss and images of its own."""
+"""Train one backbone for several tasks, each with a head, a loss and inputs of its own."""
 
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,21 @@ import torch
 from torch import nn
 
 from headstart.data.batch import Batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.rows import Rows
 from headstart.errors import HandshakeError, sentence
-from headstart.progress import Progress
-from headstart.sources.source import Source
+from headstart.progress import SILENT, Progress
+from headstart.sources.bottleneck import Network
+from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
-from headstart.strategies.tuning.tuning import Tuning, refuse_unopened
+from headstart.strategies.terms.term import Start
+from headstart.strategies.tuning.tuning import Tuning, parts_of
 from headstart.tasks.task import Model, Task
+from headstart.training.adapt import outputs_of
+from headstart.training.averaging import adapting
 from headstart.training.balance import BALANCES, Balance, Together
-from headstart.training.finetune import Course, Feeding, predict_batches, set_up
+from headstart.training.domains import Labelled, places
 from headstart.training.loop import Fitted, train
-from headstart.training.objective import Objective
+from headstart.training.objective import Objective, bind
 from headstart.training.optim import Optimisation
 
 
@@ -35,18 +38,26 @@ class Member:
     Attributes:
         name: as the user calls it.
         task: head, loss, decoding.
-        train: its training images.
-        valid: images that choose the epoch; none of them where it has no say in that.
-        feeding: how its images come.
+        rows, labels: what it learns from, n inputs and what the task takes for their labels.
+        valid, valid_labels: inputs that choose the epoch; ``None`` where it has no say in that.
         score: (decoded predictions (n, M), labels) -> scores by name with ``loss``, on which epochs are chosen.
     """
 
     name: str
     task: Task
-    train: ImageDataset
-    valid: ImageDataset
-    feeding: Feeding
-    score: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+    rows: Rows
+    labels: np.ndarray
+    valid: Rows | None = None
+    valid_labels: np.ndarray | None = None
+    score: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None = None
+
+    def size(self, batch_size: int) -> int:
+        """Inputs of a batch."""
+        return max(1, min(batch_size, len(self.rows)))
+
+    def steps(self, batch_size: int) -> int:
+        """Batches until about every input has come once."""
+        return max(1, round(len(self.rows) / self.size(batch_size)))
 
 
 @dataclass
@@ -61,32 +72,17 @@ class Joint:
     models: dict[str, Model]
     fitted: Fitted
 
-
-class Stream:
-    """The batches of a task without end: pass after pass, each in an order of its own.
-
-    Args:
-        passes: number of the pass -> its batches, the same every time.
-        steps: batches of a pass.
-    """
-
-    def __init__(self, passes: Callable[[int], Iterable[Batch]], steps: int) -> None:
-        self.passes, self.steps, self.place = passes, steps, -1
-        self.rest: Iterator[Batch] = iter(())
-
-    def __call__(self, place: int) -> Batch:
-        """The batch at ``place``, counted from the first step: what it is depends on nothing that came before."""
-        if place != self.place + 1 or place % self.steps == 0:
-            self.rest = itertools.islice(iter(self.passes(place // self.steps)), place % self.steps, None)
-        self.place = place
-        return next(self.rest)
+    def predict(self, member: Member, rows: Rows) -> np.ndarray:
+        """What a task decodes of inputs, float32 (n, M)."""
+        model = self.models[member.name]
+        return outputs_of(model, member.task, rows, next(model.parameters()).device)[1]
 
 
 def check_shared(strategy: Strategy) -> None:
-    """Refuse a strategy by which the tasks would share nothing that learns, or that names what only one task has.
+    """Refuse a strategy that several tasks cannot share.
 
     Raises:
-        HandshakeError: in one sentence.
+        HandshakeError: it takes no gradient steps, has terms, or puts adapters beside the weights.
     """
     where, fix = f"strategy {strategy.name!r}", "--strategy finetune, last(2) or gradual"
     if not strategy.procedure.by_steps or strategy.solved_head:
@@ -104,64 +100,64 @@ def check_shared(strategy: Strategy) -> None:
 
 
 def train_together(
-    source: Source,
+    network: Network,
     strategy: Strategy,
     members: Sequence[Member],
     options: Optimisation,
     *,
     updates: int,
+    batch_size: int = 32,
+    dropout: float = 0.0,
     balance: str = "equal",
     weights: dict[str, float] | None = None,
     device: torch.device,
     seed: int,
     precision: str = "auto",
     folder: Path | None = None,
-    progress: Progress,
+    progress: Progress = SILENT,
     name: str = "together",
 ) -> Joint:
-    """Train one backbone on the images of all ``members``, a batch of each an update; one member alone is plain fine-tuning.
+    """Train one backbone on the inputs of all ``members``, a batch of each an update; one member alone is plain fine-tuning.
 
     Every task sees the same batches in the same order whoever is trained beside it. The backbones are one in every parameter and
-    differ in their batch norms' running statistics: those of a task come from its own images. The best epoch is the one with the
-    lowest validation loss, of each task in units of the loss before the first step, averaged over the tasks that have validation
-    images; without any it is the last one.
+    differ in their batch norms' running statistics: those of a task come from its own inputs. The best epoch is the one with the
+    lowest validation loss, of each task in units of what a head of zeros has, averaged over the tasks that have validation inputs;
+    without any it is the last one.
 
     Args:
-        source: where the weights come from; its own backbone is not touched.
+        network: its backbone is changed in place.
         strategy: which layers move, see :func:`check_shared`.
-        options: as for one task, ``options.epochs`` of ``updates`` updates each.
+        options: as for one task; ``options.epochs`` of ``updates`` updates each.
+        batch_size: inputs of each task an update.
+        dropout: before the heads.
         balance: ``"equal"``, ``"uncertainty"``, ``"gradnorm"`` or ``"pcgrad"``.
         weights: of tasks by name, for ``"equal"``; 1 where none is given.
         folder: checkpoints; training goes on from those that are there.
 
     Raises:
-        HandshakeError: nothing of the backbone moves, or a layer would not open within the epochs.
+        HandshakeError: nothing of the backbone moves, a layer would not open within the epochs, batches of one input under batch norms.
         Diverged: a loss is not finite.
-        OutOfMemory: one image at a time does not fit.
+        OutOfMemory: one input at a time does not fit.
     """
     check_shared(strategy)
     torch.manual_seed(seed)
-    first = copy.deepcopy(source.backbone) if source.pretrained else source.build()
-    first.to(device)
-    courses = [
-        set_up(
-            source, first if k == 0 else beside(first), strategy, member.task, member.train, member.feeding,
-            pretrained=source.pretrained, device=device, seed=seed,
+    network.backbone.to(device)
+    parts = [
+        part_of(
+            network, network.backbone if k == 0 else beside(network.backbone), strategy, member, batch_size, dropout,
+            device, seed,
         )
         for k, member in enumerate(members)
     ]  # fmt: skip
-    parts = [course.objective for course in courses]
-    refuse_unopened(parts[0].stages, options.epochs)
-    names = [member.name for member in members]
-    bound = BALANCES[balance](names, parts, [member.task.likelihood for member in members], weights or {})
+    bound = BALANCES[balance]([m.name for m in members], parts, [m.task.likelihood for m in members], weights or {})
     if not bound.shared:
         raise HandshakeError(
             sentence("the backbone is frozen, so that the tasks would share nothing that learns", where=f"strategy {strategy.name!r}",
                      fix="--strategy finetune")
         )  # fmt: skip
     fitted = train(
-        one_objective(parts, bound), interleaved(courses, updates), updates * len(parts),
-        replace(options, accumulate=len(parts)), device=device, seed=seed, validate=validation(members, courses, source, device),
+        one_objective(parts, bound), interleaved(members, updates, batch_size, seed), updates * len(parts),
+        replace(options, accumulate=len(parts)), device=device, seed=seed, validate=validation(members, parts, device),
         metric="minus_relative_loss", precision=precision, folder=folder, progress=progress, name=name,
     )  # fmt: skip
     return Joint({member.name: part.model.eval() for member, part in zip(members, parts, strict=True)}, fitted)
@@ -170,6 +166,39 @@ def train_together(
 def beside(backbone: nn.Module) -> nn.Module:
     """A backbone that shares every parameter with another and has buffers (batch-norm statistics) of its own."""
     return copy.deepcopy(backbone, {id(parameter): parameter for parameter in backbone.parameters()})
+
+
+def part_of(
+    network: Network,
+    backbone: nn.Module,
+    strategy: Strategy,
+    member: Member,
+    batch_size: int,
+    dropout: float,
+    device: torch.device,
+    seed: int,
+) -> Objective:
+    """The objective of one task.
+
+    Raises:
+        HandshakeError: the strategy cannot act on this task.
+    """
+    has = frozenset(name for name, there in parts_of(backbone).items() if there) | {"hard_labels"}
+    stages = handshake(strategy, network.layers, member.task, pretrained=network.pretrained, has=has)
+    size = member.size(batch_size)
+    start = Start(
+        Model(backbone, member.task.head(network.width), dropout), network.layers, member.task,
+        lambda: Labelled(member.rows, member.labels).batches, device, seed, total=len(member.rows),
+        size=member.rows.shape[-1], batch=size,
+    )  # fmt: skip
+    objective = bind(strategy, stages, start)
+    norms = (isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in adapting(start.model, stages))
+    if size == 1 and any(norms):
+        raise HandshakeError(
+            sentence("a batch of one input has no statistics for batch norms that train", where=member.name, got="1 input a batch",
+                     fix="--batch-size 2 or more, more data, or --strategy 'finetune(bn=frozen)'")
+        )  # fmt: skip
+    return objective
 
 
 class Buffers(nn.Module):
@@ -193,48 +222,45 @@ def one_objective(parts: Sequence[Objective], balance: Balance) -> Objective:
     return Objective(model, parts[0].task, parts[0].stages, Together(balance), penalties, start)
 
 
-def interleaved(courses: Sequence[Course], updates: int) -> Callable[[int], Iterator[Batch]]:
-    """epoch -> one batch of each task in turn, ``updates`` times."""
-    streams = [Stream(course.batches, course.steps) for course in courses]
+def interleaved(
+    members: Sequence[Member], updates: int, batch_size: int, seed: int
+) -> Callable[[int], Iterator[Batch]]:
+    """epoch -> one batch of each task in turn, ``updates`` times; each task goes through its inputs round after round."""
+
+    def of_one(member: Member, epoch: int) -> Iterator[Batch]:
+        size = member.size(batch_size)
+        order = places(len(member.rows), epoch * updates * size, updates * size, [seed, 6])
+        draws = int(np.random.SeedSequence([seed, 7, epoch]).generate_state(1)[0])
+        labelled = Labelled(member.rows, member.labels)
+        inputs = member.rows.stream(order, size, draws, vary=True)
+        for x, index in zip(inputs, torch.as_tensor(order).split(size), strict=True):
+            yield labelled.batch(x, index)
 
     def batches(epoch: int) -> Iterator[Batch]:
-        for place in range(epoch * updates, (epoch + 1) * updates):
-            for stream in streams:
-                yield stream(place)
+        for window in zip(*(of_one(member, epoch) for member in members), strict=True):
+            yield from window
 
     return batches
 
 
 def validation(
-    members: Sequence[Member], courses: Sequence[Course], source: Source, device: torch.device
+    members: Sequence[Member], parts: Sequence[Objective], device: torch.device
 ) -> Callable[[Any], dict[str, float]] | None:
-    """Scores of the tasks that have validation images; ``None`` where none has."""
-    judges = [(m, c) for m, c in zip(members, courses, strict=True) if len(m.valid)]
+    """Scores of the tasks that have validation inputs; ``None`` where none has."""
+    judges = [(m, part) for m, part in zip(members, parts, strict=True) if m.valid is not None and m.score is not None]
     if not judges:
         return None
 
     def validate(_: Any) -> dict[str, float]:
         found: dict[str, float] = {}
         relative = []
-        for member, course in judges:
-            assert member.valid.labels is not None
-            said = predict_batches(
-                course.objective.model, member.task, member.valid, source.preprocessing, device, cache=course.cache,
-                workers=member.feeding.workers,
-            )  # fmt: skip
-            scores = member.score(said, member.valid.labels)
+        for member, part in judges:
+            assert member.valid is not None and member.valid_labels is not None and member.score is not None
+            scores = member.score(outputs_of(part.model, member.task, member.valid, device)[1], member.valid_labels)
             nothing = member.task.decode(torch.zeros(len(member.valid), member.task.rows)).numpy()
-            at_start = member.score(nothing, member.valid.labels)["loss"]
-            relative.append(scores["loss"] / max(at_start, 1e-12))
+            relative.append(scores["loss"] / max(member.score(nothing, member.valid_labels)["loss"], 1e-12))
             found |= {f"{key}_{member.name}": value for key, value in scores.items() if not key.startswith("minus_")}
         mean = float(np.mean(relative))
         return found | {"relative_loss": mean, "minus_relative_loss": -mean, "loss": mean}
 
     return validate
-
-
-def predicted(joint: Joint, member: Member, dataset: ImageDataset, source: Source, device: torch.device) -> np.ndarray:
-    """What a task decodes of images, float32 (n, M), by its head on the shared backbone."""
-    return predict_batches(
-        joint.models[member.name], member.task, dataset, source.preprocessing, device, workers=member.feeding.workers
-    )

@@ -23,6 +23,7 @@ def predict(
     sets: str = "lac",
     abstain_below: float | None = None,
     tta: int = 1,
+    head: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -38,6 +39,7 @@ def predict(
         sets: ``"lac"`` (the smallest on average) or ``"aps"`` (larger for harder images).
         abstain_below: in (0, 1]: predict nothing where the confidence is lower.
         tta: mean over this many views of each image, 1 to 10 (:mod:`headstart.data.views`).
+        head: for a run of several tasks (:func:`headstart.multitask`): which of them; default: its target.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -58,10 +60,10 @@ def predict(
     if (Path(run) / "adaptation.json").is_file():
         from headstart.verbs.adapt_save import predict_rows
 
-        if coverage is not None or abstain_below is not None or tta != 1:
+        if coverage is not None or abstain_below is not None or tta != 1 or head is not None:
             raise RunError(
                 sentence(
-                    "coverage, abstain-below and tta are for image runs; this one is of adapt, over tables",
+                    "coverage, abstain-below, tta and head are for image runs; this one is of adapt, over tables",
                     got=str(run),
                     fix=f"headstart predict {run} INPUT",
                 )
@@ -74,7 +76,7 @@ def predict(
     from headstart.deploy.predictor import Predictor
     from headstart.verbs.write import predictions_table
 
-    predictor = Predictor(run, device)
+    predictor = Predictor(run, device, head)
     check_task(predictor.task, coverage, abstain_below, tta)
     if isinstance(inputs, Path):
         inputs = str(inputs)

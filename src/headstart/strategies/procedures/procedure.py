@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -43,6 +44,13 @@ class Procedure:
     def steps(self, progress: float) -> tuple[Step, ...]:
         """The steps of one update, at the share ``progress`` of the training."""
         return (Step(),)
+
+    def gradient(self, objective: Any, window: Sequence[Batch], run: Callable[..., dict[str, float]]) -> dict[str, float]:
+        """Leave the gradient of one step in ``.grad``, and give the parts of the loss by name.
+
+        ``run(objective, batches)`` does so for the mean loss over batches; a procedure for several objectives joins theirs.
+        """
+        return run(objective, window)
 
     def losses(
         self,
