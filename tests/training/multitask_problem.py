@@ -30,11 +30,15 @@ def classes(name, X, y, valid=None):
     task = Classification(tuple(map(str, range(int(max(y)) + 1))))
     score = SCORING["classification"].watch
     more = {} if valid is None else {"valid": ArrayRows(valid[0]), "valid_labels": valid[1]}
-    return Member(name, task, ArrayRows(X), np.asarray(y), score=lambda found, labels: score(found, labels, task.classes), **more)
+    return Member(
+        name, task, ArrayRows(X), np.asarray(y), score=lambda found, labels: score(found, labels, task.classes), **more
+    )
 
 
 def values(name, X, y):
-    return Member(name, Regression(("value",), center=float(np.mean(y)), scale=float(np.std(y))), ArrayRows(X), np.asarray(y))
+    return Member(
+        name, Regression(("value",), center=float(np.mean(y)), scale=float(np.std(y))), ArrayRows(X), np.asarray(y)
+    )
 
 
 def together(members, *, epochs=4, updates=5, seed=0, width=(16,), lr=5e-3, strategy="finetune", **options):
@@ -42,7 +46,15 @@ def together(members, *, epochs=4, updates=5, seed=0, width=(16,), lr=5e-3, stra
     network = on_rows(WIDTH, width)
     how = Optimisation(epochs, lr, head_lr_scale=1.0, grad_clip=options.pop("grad_clip", 1.0))
     return train_together(
-        network, parse_strategy(strategy), members, how, updates=updates, batch_size=16, device=CPU, seed=seed, **options
+        network,
+        parse_strategy(strategy),
+        members,
+        how,
+        updates=updates,
+        batch_size=16,
+        device=CPU,
+        seed=seed,
+        **options,
     )
 
 

@@ -45,9 +45,7 @@ AbstainBelow = typer.Option(
     None, "--abstain-below", help="Say nothing where the confidence is lower, such as 0.7.", show_default=False
 )
 Tta = typer.Option(1, "--tta", help="Mean over this many views of each image: mirrored and cropped, 1 to 10.")
-Head = typer.Option(
-    None, "--head", help="For a run of several tasks: which of them [its target].", show_default=False
-)
+Head = typer.Option(None, "--head", help="For a run of several tasks: which of them [its target].", show_default=False)
 
 
 def taught(text: str) -> str:

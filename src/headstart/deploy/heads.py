@@ -42,7 +42,9 @@ def save_heads(folder: Path, heads: Mapping[str, Head], default: str | None) -> 
     for k, (name, head) in enumerate(heads.items()):
         parts = {"weight": head.weight, "bias": head.bias, **{f"buffers.{n}": b for n, b in head.buffers.items()}}
         tensors |= {f"{k}.{part}": value.detach().cpu().contiguous().clone() for part, value in parts.items()}
-        about.append({"name": name, "classes": list(head.task.classes), "task": {"name": head.task.name, **head.task.state()}})
+        about.append(
+            {"name": name, "classes": list(head.task.classes), "task": {"name": head.task.name, **head.task.state()}}
+        )
     text = json.dumps({"heads": about, "default": default}, ensure_ascii=False, default=float)
     save_file(tensors, folder / HEADS, metadata={"heads": text})
 
@@ -57,7 +59,14 @@ def load_head(folder: Path, name: str | None, source: Source) -> tuple[Source, d
 
     if not (folder / HEADS).is_file():
         if name is not None:
-            raise RunError(sentence("this model has one head, which has no name", where=str(folder), got=f"--head {name}", fix="leave --head out"))
+            raise RunError(
+                sentence(
+                    "this model has one head, which has no name",
+                    where=str(folder),
+                    got=f"--head {name}",
+                    fix="leave --head out",
+                )
+            )
         return source, None
     try:
         with safe_open(folder / HEADS, "pt") as file:
@@ -66,7 +75,9 @@ def load_head(folder: Path, name: str | None, source: Source) -> tuple[Source, d
             chosen = kept["default"] if name is None else name
             if chosen in names:
                 k = names.index(chosen)
-                tensors = {key.partition(".")[2]: file.get_tensor(key) for key in file.keys() if key.startswith(f"{k}.")}  # noqa: SIM118
+                tensors = {
+                    key.partition(".")[2]: file.get_tensor(key) for key in file.keys() if key.startswith(f"{k}.")
+                }  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             sentence("the file of the heads cannot be used", where=str(folder / HEADS), got=str(error)[:120], fix="copy the folder again")
@@ -75,7 +86,13 @@ def load_head(folder: Path, name: str | None, source: Source) -> tuple[Source, d
         close = near(str(chosen), names, 1)
         what = "this model has several heads" if name is None else "this model has no such head"
         raise RunError(
-            sentence(what, where=str(folder), got=name or "none named", allowed=names, fix=f"--head {close[0] if close else names[0]}")
+            sentence(
+                what,
+                where=str(folder),
+                got=name or "none named",
+                allowed=names,
+                fix=f"--head {close[0] if close else names[0]}",
+            )
         )
     about = kept["heads"][k]
     own = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith("buffers.")}

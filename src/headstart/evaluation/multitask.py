@@ -21,7 +21,9 @@ def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str) -> str:
     """How far a task is above or below itself alone: ``5.1 points of accuracy above birds alone (95 % interval ...)``."""
     say = Says(metric, spec, "en")
     size, better = say.amount(abs(gain["value"])), gain["value"] > 0
-    if spec.percent and spec.larger:
+    if not gain["value"]:
+        what = f"the same {say.what} as {name} alone"
+    elif spec.percent and spec.larger:
         what = f"{size} of {say.what} {'above' if better else 'below'} {name} alone"
     else:
         what = f"the {say.what} {'better' if better else 'worse'} by {size} than of {name} alone"
@@ -37,7 +39,10 @@ def target_verdict(name: str, others: list[str], gain: dict[str, Any], metric: s
     beside, level = " and ".join(others), level_of(gain)
     said = in_words(gain, metric, spec, name)
     if level == "helped":
-        why, advice = f"Training beside {beside} helped {name}: {said}.", ["More labels: run again with more and see whether the gain stays."]
+        why, advice = (
+            f"Training beside {beside} helped {name}: {said}.",
+            ["More labels: run again with more and see whether the gain stays."],
+        )
     elif level == "hurt":
         why = f"Negative transfer: training beside {beside} hurt {name}: {said}."
         advice = [
@@ -78,6 +83,13 @@ def all_verdict(gains: Mapping[str, dict[str, Any]], words: Mapping[str, str]) -
     advice = {
         "helped": [],
         "hurt": [f"Train {' and '.join(found['hurt'])} alone: headstart fit; or --balance pcgrad, gradnorm."],
-        "no_evidence": ["More test images would tell; or one model is enough: it costs no task what can be measured here."],
+        "no_evidence": [
+            "More test images would tell; or one model is enough: it costs no task what can be measured here."
+        ],
     }[level]
-    return {"negative_transfer": {"helped": False, "hurt": True}.get(level), "level": level, "why": " ".join(parts), "try": advice}
+    return {
+        "negative_transfer": {"helped": False, "hurt": True}.get(level),
+        "level": level,
+        "why": " ".join(parts),
+        "try": advice,
+    }

@@ -80,7 +80,6 @@ class Balance(Penalty):
         self.shared = [parameter for group in groups for parameter in group]
         last = {id(parameter) for group in [g for g in groups if g][-1:] for parameter in group}
         self.last = [i for i, parameter in enumerate(self.shared) if id(parameter) in last]
-        self.used: dict[str, float] = {}
         self.begun(weights)
 
     def begun(self, weights: Mapping[str, float]) -> None:  # noqa: B027
@@ -110,16 +109,11 @@ class Balance(Penalty):
                 gradient = one[place]
                 if gradient is not None:
                     parameter.grad = gradient * a if parameter.grad is None else parameter.grad.add_(gradient, alpha=a)
-        self.used = dict(zip(self.names, factors.tolist(), strict=True))
         whole = sum(a * loss for a, loss in zip(mean, losses, strict=True))
         if len(self.names) == 1:
             return {"loss": whole}
         each = {f"loss_{name}": loss for name, loss in zip(self.names, losses, strict=True)}
-        return {"loss": whole, **each, **{f"weight_{name}": value for name, value in self.used.items()}}
-
-    def said(self) -> dict[str, Any]:
-        """The factors of the last update."""
-        return dict(self.used)
+        return {"loss": whole, **each, **{f"weight_{n}": a for n, a in zip(self.names, factors.tolist(), strict=True)}}
 
     def forward(self, seen: Seen) -> torch.Tensor:
         """Zero: it adds nothing to a loss, it acts between the gradients."""

@@ -66,11 +66,16 @@ class Joint:
 
     Attributes:
         models: for each task the shared backbone, with batch-norm statistics of its own, and its head; in eval mode.
-        fitted: history, criterion, and in ``extra["terms"]["balance"]`` the factors of the last update.
+        fitted: history (``loss_NAME`` and ``weight_NAME`` of each task) and criterion.
     """
 
     models: dict[str, Model]
     fitted: Fitted
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """What the gradient of each task counted in the shared weights, on average over the last epoch."""
+        return {name: self.fitted.history[-1].get(f"weight_{name}", 1.0) for name in self.models}
 
     def predict(self, member: Member, rows: Rows) -> np.ndarray:
         """What a task decodes of inputs, float32 (n, M)."""
@@ -94,9 +99,7 @@ def check_shared(strategy: Strategy) -> None:
             sentence("terms speak of one task, and there are several", where=where, got=strategy.terms[0].name, fix=fix)
         )
     if type(strategy.tuning).rewire is not Tuning.rewire:
-        raise HandshakeError(
-            sentence("adapters beside the weights are not shared between tasks", where=where, fix=fix)
-        )
+        raise HandshakeError(sentence("adapters beside the weights are not shared between tasks", where=where, fix=fix))
 
 
 def train_together(

@@ -157,7 +157,11 @@ def _name(data: Any) -> str:
 def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """The unfinished run to go on with, and its own recipe."""
     if out is None:
-        found = [path for path in RUNS.glob(f".*{PARTIAL}") if not (path / "search.json").exists()]
+        found = [
+            path
+            for path in RUNS.glob(f".*{PARTIAL}")
+            if not any((path / mark).exists() for mark in ("search.json", "multitask.json"))
+        ]
         found.sort(key=lambda p: p.stat().st_mtime)
         if not found:
             raise RecipeError(sentence("there is no unfinished run", where=str(RUNS), fix="headstart fit DATA"))
@@ -166,6 +170,10 @@ def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, 
     work = begin(out, resume=True, force=False)
     if (work / "search.json").exists():
         raise RecipeError(sentence("this is a search", got=str(out), fix=f"headstart tune --resume --out {out}"))
+    if (work / "multitask.json").exists():
+        raise RecipeError(
+            sentence("this is a run of several tasks", got=str(out), fix=f"headstart multitask --resume --out {out}")
+        )
     saved = work / "recipe.yaml"
     if not saved.exists():
         shutil.rmtree(work)

@@ -103,7 +103,7 @@ def multitask(
         out, values = unfinished(out, options)
         values |= {"data": options.get("data", values["data"])}
     else:
-        values = {**(read_recipe(recipe) if recipe is not None else {}), **options}
+        values = {**(read(recipe) if recipe is not None else {}), **options}
     question = ask(values)
     if out is None:
         out = next_free(RUNS, "-".join(question.recipes)[:60])
@@ -126,6 +126,22 @@ def multitask(
     return Run(out)
 
 
+def read(recipe: str | Path) -> dict[str, Any]:
+    """The keys of a recipe; data sets are relative to its file.
+
+    Raises:
+        RecipeError: no such file, or not a table of keys.
+    """
+    values = {key: value for key, value in read_recipe(recipe).items() if value is not None and key != "verb"}
+    data = named(values["data"]) if values.get("data") else {}
+
+    def found(value: Any) -> Any:
+        beside = Path(recipe).parent / str(value)
+        return str(beside) if isinstance(value, str) and beside.exists() else value
+
+    return values | {"data": {name: found(value) for name, value in data.items()}}
+
+
 def named(data: Any) -> dict[str, Any]:
     """Data sets by name.
 
@@ -140,10 +156,16 @@ def named(data: Any) -> dict[str, Any]:
     for item in data:
         if not isinstance(item, (str, Path)):
             raise RecipeError(
-                sentence("data sets in memory need names", got=type(item).__name__, fix="data={'a': (images, labels), 'b': ...}")
+                sentence(
+                    "data sets in memory need names",
+                    got=type(item).__name__,
+                    fix="data={'a': (images, labels), 'b': ...}",
+                )
             )
         left, equals, right = str(item).partition("=")
-        name, path = (left, right) if equals and not Path(item).exists() else (Path(str(item).rstrip("/\\")).stem, str(item))
+        name, path = (
+            (left, right) if equals and not Path(item).exists() else (Path(str(item).rstrip("/\\")).stem, str(item))
+        )
         if name in found:
             raise RecipeError(
                 sentence("two data sets have one name", got=name, fix=f"{name}={found[name]} other={path}")
@@ -169,7 +191,7 @@ def ask(values: dict[str, Any]) -> Question:
         )  # fmt: skip
     names = list(data)
     for name in names:
-        if not name or any(sign in name for sign in "=,\n"):
+        if not name or any(sign in name for sign in "=,/\\\n"):
             raise RecipeError(sentence("this cannot be the name of a data set", got=name, fix="NAME=PATH"))
     target, weights = values.pop("target", None), values.pop("weight", None) or {}
     balance, pairs = values.pop("balance", None) or "equal", bool(values.pop("pairs", False))
@@ -181,10 +203,14 @@ def ask(values: dict[str, Any]) -> Question:
     if balance not in BALANCES:
         close = near(str(balance), BALANCES, 1)
         raise RecipeError(
-            sentence("unknown balance", got=balance, allowed=list(BALANCES), fix=f"--balance {close[0]}" if close else None)
+            sentence(
+                "unknown balance", got=balance, allowed=list(BALANCES), fix=f"--balance {close[0]}" if close else None
+            )
         )
     if pairs and len(names) == 2:
-        raise RecipeError(sentence("two data sets are one pair, which is trained anyway", got="--pairs", fix="leave --pairs out"))
+        raise RecipeError(
+            sentence("two data sets are one pair, which is trained anyway", got="--pairs", fix="leave --pairs out")
+        )
     own: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key in OWN:
         for name, value in spread(key, values.pop(key, None), names).items():
@@ -193,15 +219,32 @@ def ask(values: dict[str, Any]) -> Question:
         if key not in COMMON:
             close = near(key, [*COMMON, *OWN, "target", "balance", "weight", "pairs"], 1)
             raise RecipeError(
-                sentence("several tasks are not trained with this option", got=key, fix=close[0] if close else "headstart multitask --help")
+                sentence(
+                    "several tasks are not trained with this option",
+                    got=key,
+                    fix=close[0] if close else "headstart multitask --help",
+                )
             )
     for key in ("lr", "batch_size"):
         if values.get(key) == "auto":
-            raise RecipeError(sentence(f"{key} auto is measured on one task, and there are several", fix=f"a number, or leave --{key.replace('_', '-')} out"))
+            raise RecipeError(
+                sentence(
+                    f"{key} auto is measured on one task, and there are several",
+                    fix=f"a number, or leave --{key.replace('_', '-')} out",
+                )
+            )
     if values.get("precision") == "fp16":
-        raise RecipeError(sentence("gradients of several tasks are joined in fp32 or bf16", got="fp16", fix="--precision bf16"))
+        raise RecipeError(
+            sentence("gradients of several tasks are joined in fp32 or bf16", got="fp16", fix="--precision bf16")
+        )
     values = {"strategy": "finetune", **values}
     recipes = {name: make_recipe({**values, **own[name], "data": data[name]}) for name in names}
+    for name, one in recipes.items():
+        if one.task == "embedding":
+            raise RecipeError(
+                sentence("an embedding is judged on identities that nobody learned from, and stands beside no other task", where=name,
+                         fix=f"--task {name}=classification, or headstart fit --task embedding")
+            )  # fmt: skip
     checked(recipes)
     return Question(recipes, target, balance, weighed(weights, names, balance), pairs)
 
@@ -220,7 +263,12 @@ def spread(key: str, value: Any, names: Sequence[str]) -> dict[str, Any]:
         if name not in names:
             close = near(str(name), names, 1)
             raise RecipeError(
-                sentence(f"--{key.replace('_', '-')} names no data set", got=name, allowed=list(names), fix=close[0] if close else None)
+                sentence(
+                    f"--{key.replace('_', '-')} names no data set",
+                    got=name,
+                    allowed=list(names),
+                    fix=close[0] if close else None,
+                )
             )
     return dict(value)
 
@@ -235,7 +283,9 @@ def weighed(weights: Any, names: Sequence[str], balance: str) -> dict[str, float
     if not found:
         return {}
     if balance != "equal":
-        raise RecipeError(sentence(f"--balance {balance} finds the weights itself", got="--weight", fix="--balance equal"))
+        raise RecipeError(
+            sentence(f"--balance {balance} finds the weights itself", got="--weight", fix="--balance equal")
+        )
     for name, value in found.items():
         try:
             number = float(value)
@@ -258,7 +308,11 @@ def checked(recipes: Mapping[str, Recipe]) -> None:
     """
     seen: dict[Any, str] = {}
     for name, recipe in recipes.items():
-        key = (os.path.realpath(recipe.data), recipe.label_col, recipe.task) if isinstance(recipe.data, str) else id(recipe.data)
+        key = (
+            (os.path.realpath(recipe.data), recipe.label_col, recipe.task)
+            if isinstance(recipe.data, str)
+            else id(recipe.data)
+        )
         if key in seen:
             raise RecipeError(
                 sentence(
@@ -292,12 +346,18 @@ def unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, d
     if out is None:
         found = sorted((p for p in RUNS.glob(f".*{PARTIAL}") if (p / MARK).exists()), key=lambda p: p.stat().st_mtime)
         if not found:
-            raise RecipeError(sentence("there is no unfinished run of several tasks", where=str(RUNS), fix="headstart multitask DATA DATA"))
+            raise RecipeError(
+                sentence(
+                    "there is no unfinished run of several tasks", where=str(RUNS), fix="headstart multitask DATA DATA"
+                )
+            )
         out = RUNS / found[-1].name[1 : -len(PARTIAL)]
     out = Path(out)
     work = begin(out, resume=True, force=False)
     if not (work / MARK).exists():
-        raise RecipeError(sentence("this is no run of several tasks", got=str(out), fix=f"headstart fit --resume --out {out}"))
+        raise RecipeError(
+            sentence("this is no run of several tasks", got=str(out), fix=f"headstart fit --resume --out {out}")
+        )
     saved = (work / "recipe.yaml").read_text(encoding="utf-8")
     values = {key: value for key, value in yaml.safe_load(saved).items() if key != "verb" and value is not None}
     again = yaml.safe_load(to_yaml(ask({**values, **options})))
@@ -318,5 +378,7 @@ def same_data(work: Path, digests: dict[str, str]) -> None:
     """
     known = read_json(work / MARK)
     if known and known != digests:
-        raise RecipeError(sentence("the data are not those that this run began with", where=str(work), fix="--force to start again"))
+        raise RecipeError(
+            sentence("the data are not those that this run began with", where=str(work), fix="--force to start again")
+        )
     write_json(work / MARK, digests)

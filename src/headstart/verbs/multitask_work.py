@@ -19,7 +19,7 @@ from headstart.data.dataset import ImageDataset
 from headstart.data.loader import DecodedCache
 from headstart.data.rows import ImageRows
 from headstart.deploy.heads import Head, buffers_of, save_heads
-from headstart.errors import DataError, HandshakeError, sentence
+from headstart.errors import DataError, sentence
 from headstart.evaluation.multitask import all_verdict, in_words, level_of, target_verdict
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import disk_errors, read_json, write_json
@@ -161,7 +161,9 @@ def without_copies(prepared: Mapping[str, Prepared]) -> tuple[dict[str, ImageDat
         tests = np.concatenate([d.digests[d.splits == "test"] for d in others])  # type: ignore[index]
         copies = np.isin(dataset.digests, tests) & (dataset.splits != "test")
         if copies.any():
-            notes.append(f"{name}: {int(copies.sum())} images are test images of another task too and are not learned from.")
+            notes.append(
+                f"{name}: {int(copies.sum())} images are test images of another task too and are not learned from."
+            )
             left = dataset.subset(np.flatnonzero(~copies))
             bare = (left.select("train").counts == 0) & (dataset.select("train").counts > 0)
             if bare.any():
@@ -196,14 +198,9 @@ def subject_of(
     """One data set as the trainings take it.
 
     Raises:
-        HandshakeError: an embedding, or options that mean nothing for this task.
+        HandshakeError: options that mean nothing for this task.
     """
     recipe = question.recipes[name]
-    if dataset.task == "embedding":
-        raise HandshakeError(
-            sentence("an embedding is compared on identities that nobody learned from, and is no task beside others here", where=name,
-                     fix="--task NAME=classification, or headstart fit --task embedding")
-        )  # fmt: skip
     check_obeyed(recipe, dataset.task)
     scoring = SCORING[dataset.task]
     metric = scoring.check_metric(recipe.metric, dataset.classes)
@@ -214,7 +211,11 @@ def subject_of(
 
     def rows(split: str) -> ImageRows:
         return ImageRows(
-            splits[split], source.preprocessing, augmentation(settings.feeding.augment), workers=recipe.workers, cache=cache
+            splits[split],
+            source.preprocessing,
+            augmentation(settings.feeding.augment),
+            workers=recipe.workers,
+            cache=cache,
         )
 
     labels = splits["train"].labels
@@ -273,7 +274,7 @@ def trained(
         seed=recipe.seed, precision=recipe.precision, folder=work / "checkpoints" / slug, progress=progress, name=training.label,
     )  # fmt: skip
     training.criterion, training.best_epoch = joint.fitted.criterion, joint.fitted.best_epoch
-    training.factors = joint.fitted.extra.get("terms", {}).get("balance", {})
+    training.factors = joint.factors
     return joint
 
 
@@ -321,7 +322,14 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         }
         for t in trainings
     ]  # fmt: skip
-    result: dict[str, Any] = {"tasks": tasks, "trainings": rows, "target": {}, "baselines": {}, "transfer_gain": None, "task": "several"}
+    result: dict[str, Any] = {
+        "tasks": tasks,
+        "trainings": rows,
+        "target": {},
+        "baselines": {},
+        "transfer_gain": None,
+        "task": "several",
+    }
     if question.target is None:
         return result | {"metric": None} | all_verdict(gains, words)
     s = next(s for s in subjects if s.judged)
@@ -345,7 +353,13 @@ def write_predictions(work: Path, question: Question, subject: Subject, training
 
 
 def save_models(
-    work: Path, question: Question, subjects: list[Subject], whole: Training, joint: Joint, source: Source, result: dict[str, Any]
+    work: Path,
+    question: Question,
+    subjects: list[Subject],
+    whole: Training,
+    joint: Joint,
+    source: Source,
+    result: dict[str, Any],
 ) -> None:
     """``model/``: the backbone in its library's own layout (with the target's head, where it is one of classes), and every head."""
     heads = {

@@ -78,7 +78,13 @@ def save(
 
 
 def verify(
-    work: Path, test_set: ImageDataset, found: np.ndarray, *, unit: float = 1.0, limit: int = 16, head: str | None = None
+    work: Path,
+    test_set: ImageDataset,
+    found: np.ndarray,
+    *,
+    unit: float = 1.0,
+    limit: int = 16,
+    head: str | None = None,
 ) -> dict[str, Any]:
     """Load the saved model in a fresh process, predict a few test images, compare.
 

@@ -45,7 +45,9 @@ class Procedure:
         """The steps of one update, at the share ``progress`` of the training."""
         return (Step(),)
 
-    def gradient(self, objective: Any, window: Sequence[Batch], run: Callable[..., dict[str, float]]) -> dict[str, float]:
+    def gradient(
+        self, objective: Any, window: Sequence[Batch], run: Callable[..., dict[str, float]]
+    ) -> dict[str, float]:
         """Leave the gradient of one step in ``.grad``, and give the parts of the loss by name.
 
         ``run(objective, batches)`` does so for the mean loss over batches; a procedure for several objectives joins theirs.
