@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tests.training.multitask_problem import WIDTH, classes, hidden, rows, state, together, values
 from torch import nn
 
 from headstart.data.rows import ArrayRows
@@ -16,7 +17,6 @@ from headstart.functional.pcgrad import pcgrad
 from headstart.training import loop
 from headstart.training.balance import BALANCES, Equal, Gradients
 from headstart.training.multitask import beside, interleaved
-from tests.training.multitask_problem import WIDTH, classes, hidden, rows, state, together, values
 
 
 def two_tasks(n=64):

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tests.conftest import paint
 
 import headstart as hs
 from headstart.cli.main import run as command
 from headstart.errors import DataError, HandshakeError, RecipeError, RunError
 from headstart.training import loop
-from tests.conftest import paint
 
 FAST = {"epochs": 2, "verify": False}
 
@@ -145,7 +145,7 @@ def test_three_tasks_of_three_kinds_with_pairs_from_one_table(folders, tiny_sour
     })  # fmt: skip
     table.to_csv(tmp_path / "t.csv", index=False)
     run = hs.multitask(
-        {name: tmp_path / "t.csv" for name in ("kind", "number", "tags")}, target="number", pairs=True, source=str(tiny_source),
+        dict.fromkeys(("kind", "number", "tags"), tmp_path / "t.csv"), target="number", pairs=True, source=str(tiny_source),
         label_col={"kind": "kind", "number": "number", "tags": "tags"}, label_delimiter={"tags": "|"}, task={"number": "regression"},
         balance="uncertainty", out=tmp_path / "r", **FAST,
     )  # fmt: skip

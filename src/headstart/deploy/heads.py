@@ -38,7 +38,8 @@ def save_heads(folder: Path, heads: Mapping[str, Head], default: str | None) -> 
     """Write all heads; ``default`` is the one that speaks where none is named."""
     from safetensors.torch import save_file
 
-    tensors, about = {}, []
+    tensors: dict[str, torch.Tensor] = {}
+    about = []
     for k, (name, head) in enumerate(heads.items()):
         parts = {"weight": head.weight, "bias": head.bias, **{f"buffers.{n}": b for n, b in head.buffers.items()}}
         tensors |= {f"{k}.{part}": value.detach().cpu().contiguous().clone() for part, value in parts.items()}
@@ -75,9 +76,7 @@ def load_head(folder: Path, name: str | None, source: Source) -> tuple[Source, d
             chosen = kept["default"] if name is None else name
             if chosen in names:
                 k = names.index(chosen)
-                tensors = {
-                    key.partition(".")[2]: file.get_tensor(key) for key in file.keys() if key.startswith(f"{k}.")
-                }  # noqa: SIM118
+                tensors = {key.partition(".")[2]: file.get_tensor(key) for key in file if key.startswith(f"{k}.")}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             sentence("the file of the heads cannot be used", where=str(folder / HEADS), got=str(error)[:120], fix="copy the folder again")

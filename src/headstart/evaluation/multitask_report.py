@@ -94,7 +94,7 @@ def _charts(m: dict[str, Any]) -> list[dict[str, Any]]:
             rows = []
             for which, kind in (("together", "model"), ("alone", "other")):
                 value = cell[which][cell["metric"]]
-                rows.append(Dot(which, value["value"], *value["ci95"], kind))
+                rows.append(Dot(which, value["value"], value["ci95"][0], value["ci95"][1], kind))
             metric = cell["metric"].replace("_", " ")
             picture = dots(rows, label=f"{metric} of {name}", percent=_percent(cell))
             found.append({"name": name, "metric": metric, "svg": picture})

@@ -82,7 +82,7 @@ class Balance(Penalty):
         self.last = [i for i, parameter in enumerate(self.shared) if id(parameter) in last]
         self.begun(weights)
 
-    def begun(self, weights: Mapping[str, float]) -> None:  # noqa: B027
+    def begun(self, weights: Mapping[str, float]) -> None:
         """Make what this way keeps between updates."""
 
     @abstractmethod
@@ -152,6 +152,8 @@ class GradNorm(Balance):
     """
 
     alpha, lr = 1.5, 0.025
+    weights: torch.Tensor
+    first: torch.Tensor
 
     def begun(self, weights: Mapping[str, float]) -> None:
         self.register_buffer("weights", torch.ones(len(self.names), dtype=torch.float64))
