@@ -56,8 +56,8 @@ class Member:
         return max(1, min(batch_size, len(self.rows)))
 
     def steps(self, batch_size: int) -> int:
-        """Batches until about every input has come once."""
-        return max(1, round(len(self.rows) / self.size(batch_size)))
+        """Batches until every input has come once."""
+        return -(-len(self.rows) // self.size(batch_size))
 
 
 @dataclass
