@@ -15,7 +15,7 @@ from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.tuning.full import Full
 from headstart.strategies.tuning.keep import Keep
 from headstart.training.optim import Optimisation
-from headstart.training.transfer import stage_table
+from headstart.training.stage_table import stage_table
 
 
 def test_the_recipe_field_is_a_part_of_the_strategy():

@@ -10,7 +10,8 @@ from headstart.sources.architecture import build_backbone, layers_of
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.tuning.adapters import targets
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation
-from headstart.training.transfer import resolve, stage_table
+from headstart.training.stage_table import stage_table
+from headstart.training.transfer import resolve
 
 
 @pytest.mark.parametrize(

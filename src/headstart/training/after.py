@@ -13,9 +13,9 @@ from headstart.errors import HandshakeError, sentence
 from headstart.functional.weights import State, interpolate
 from headstart.progress import Progress
 from headstart.sources.source import Source
-from headstart.strategies.tuning.tuning import Stage
+from headstart.strategies.tuning.tuning import Stage, in_train_mode
 from headstart.tasks.task import Model
-from headstart.training.averaging import adapting, refresh_batch_norm
+from headstart.training.averaging import refresh_batch_norm
 from headstart.training.loop import Fitted
 from headstart.training.soup import Rank, Soup, cook, recipe_of
 
@@ -124,7 +124,7 @@ def make_soup(
     states = [{k: v.detach().cpu().clone() for k, v in fit.model.state_dict().items()} for fit in fits]
     first = fits[0]
     model = first.model
-    norms = [module for _, module in adapting(model, stages)]
+    norms = [module for _, module in in_train_mode(model.backbone, stages)]
 
     def judge(state: State, mean: bool) -> tuple[Rank, dict[str, torch.Tensor]]:
         settle(model, state, norms, images if mean else None)

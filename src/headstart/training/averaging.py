@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from headstart.data.batch import Batch
 from headstart.errors import RecipeError, sentence
-from headstart.strategies.tuning.tuning import Stage, frozen_to_eval
+from headstart.strategies.tuning.tuning import in_train_mode
 from headstart.tasks.task import Model
 from headstart.training.objective import Objective
 
@@ -115,7 +115,7 @@ class Averager:
         Args:
             batches: those of the epoch that has ended, at the share ``progress`` of the epochs; ``largest`` images at once.
         """
-        names = {name for name, _ in adapting(objective.model, objective.stages, progress)}
+        names = {f"backbone.{name}" for name, _ in in_train_mode(objective.model.backbone, objective.stages, progress)}
         norms = [module for name, module in self.model.named_modules() if name in names]
         device = next(self.model.parameters()).device
         images = (piece.to(device) for b in batches for piece in b.inputs.split(largest or len(b)))
@@ -133,18 +133,6 @@ class Averager:
         """Go on; the SWA of a training that is now longer begins anew, at the end of the longer one."""
         if self.how.kind == "ema" or state["total"] == self.total:
             self._kept.load_state_dict(state["kept"])
-
-
-def adapting(model: Model, stages: Sequence[Stage], progress: float = 1.0) -> list[tuple[str, nn.Module]]:
-    """The modules that training has in train mode at the share ``progress`` of the epochs, by name: batch norms among them follow the new images.
-
-    ``model`` is left in eval mode.
-    """
-    model.train()
-    frozen_to_eval(model.backbone, stages, progress)
-    found = [(name, module) for name, module in model.named_modules() if module.training]
-    model.eval()
-    return found
 
 
 @torch.no_grad()

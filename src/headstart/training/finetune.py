@@ -27,10 +27,9 @@ from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.checks import refuse_waiting
 from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.unlabelled import unlabelled_stream
-from headstart.strategies.tuning.tuning import parts_of, refuse_unopened
+from headstart.strategies.tuning.tuning import in_train_mode, parts_of, refuse_unopened
 from headstart.tasks.classification import sampler_weights
 from headstart.tasks.task import Model, Task
-from headstart.training.averaging import adapting
 from headstart.training.fit_memory import fit_memory
 from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
@@ -287,7 +286,7 @@ def set_up(
     start.model.to(device)
     objective = bind(strategy, stages, start)
     if size == 1 and any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in adapting(start.model, stages)
+        isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in in_train_mode(backbone, stages)
     ):
         raise HandshakeError(
             sentence("a batch of one image has no statistics for batch norms that train", got="1 image a batch",

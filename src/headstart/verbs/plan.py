@@ -26,7 +26,8 @@ from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.optim import Optimisation
-from headstart.training.transfer import resolve, stage_table, task_of
+from headstart.training.stage_table import stage_table
+from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
@@ -51,7 +52,7 @@ class Plan:
     seconds: expected for `fit` with this recipe (the features that planning made are in the cache).
     planning_seconds: what planning took.
     memory_mb: expected peak of the process, a lower bound.
-    stages: one row a layer of the backbone (:func:`headstart.training.transfer.stage_table`), as `fit` would train it.
+    stages: one row a layer of the backbone (:func:`headstart.training.stage_table.stage_table`), as `fit` would train it.
     """
 
     steps: list[Step]

@@ -30,7 +30,8 @@ from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
-from headstart.training.transfer import stage_table, task_of
+from headstart.training.stage_table import stage_table
+from headstart.training.transfer import task_of
 from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score

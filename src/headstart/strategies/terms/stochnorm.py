@@ -11,7 +11,7 @@ from headstart.errors import HandshakeError, sentence
 from headstart.functional.stochnorm import drawn_channels
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Start, Term
-from headstart.strategies.tuning.tuning import frozen_to_eval
+from headstart.strategies.tuning.tuning import in_train_mode
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,7 @@ class StochNorm(Term):
                 del module.p
 
     def bind(self, start: Start) -> None:
-        modes = {module: module.training for module in start.model.backbone.modules()}
-        start.model.backbone.train()
-        frozen_to_eval(start.model.backbone, start.stages)
-        acts = any(isinstance(m, _Stochastic) and m.training for m in start.model.backbone.modules())
-        for module, mode in modes.items():
-            module.training = mode
-        if not acts:
+        if not any(isinstance(m, _Stochastic) for _, m in in_train_mode(start.model.backbone, start.stages)):
             raise HandshakeError(
                 sentence(
                     "term 'stochnorm' draws between the two statistics of batch norms in training, but this backbone has "

@@ -166,6 +166,20 @@ def frozen_to_eval(backbone: nn.Module, stages: Sequence[Stage], progress: float
                         inner.eval()
 
 
+def in_train_mode(backbone: nn.Module, stages: Sequence[Stage], progress: float = 1.0) -> list[tuple[str, nn.Module]]:
+    """The modules, by name, that training has in train mode: batch norms among them follow the new inputs.
+
+    Modes are left as they were.
+    """
+    modes = {module: module.training for module in backbone.modules()}
+    backbone.train()
+    frozen_to_eval(backbone, stages, progress)
+    found = [(name, module) for name, module in backbone.named_modules() if module.training]
+    for module, mode in modes.items():
+        module.training = mode
+    return found
+
+
 def _modules(backbone: nn.Module, stage: Stage) -> Iterator[nn.Module]:
     for name in stage.layer.modules:
         module = part(backbone, name)
