@@ -66,32 +66,59 @@ def test_one_parameter_set_and_statistics_of_each_tasks_own_inputs():
     assert copied[0].weight is plain[0].weight
 
 
-def test_the_joint_gradient_is_that_of_autograd_by_hand():
-    """Equal weights on one update of SGD: the shared gradient is the mean of the two, the heads have their own."""
-    a, b = two_tasks()
-    seen = {}
+def watched(kind):
+    """A balance that compares every gradient it leaves with autograd: the shared one is the mean, each head has its own."""
 
-    class Spy(Equal):
+    class Spy(kind):
         def gradient(self, window, run):
-            model = {m.name: p.model for m, p in zip((a, b), self.parts, strict=True)}
+            model = {name: part.model for name, part in zip(self.names, self.parts, strict=True)}
             copies = {name: copy.deepcopy(one) for name, one in model.items()}
             values = super().gradient(window, run)
-            for name, member, batch in zip("ab", (a, b), window, strict=True):
-                member.task.loss(copies[name](batch.inputs), batch.targets).backward()
+            for name, part, batch in zip(self.names, self.parts, window, strict=True):
+                part.task.loss(copies[name](batch.inputs), batch.targets).backward()
             for key, p in model["a"].backbone.named_parameters():
-                by_hand = [dict(copies[n].backbone.named_parameters())[key].grad for n in "ab"]
-                torch.testing.assert_close(p.grad, (by_hand[0] + by_hand[1]) / 2)
-            for name in "ab":
+                by_hand = [dict(copies[name].backbone.named_parameters())[key].grad for name in self.names]
+                torch.testing.assert_close(p.grad, torch.stack(by_hand).mean(0))
+            for name in self.names:
                 torch.testing.assert_close(model[name].head.weight.grad, copies[name].head.weight.grad)
-            seen["updates"] = seen.get("updates", 0) + 1
             return values
 
-    BALANCES["spy"] = Spy
-    try:
-        together([a, b], balance="spy", epochs=1, updates=3)
-    finally:
-        del BALANCES["spy"]
-    assert seen["updates"] == 3
+    return Spy
+
+
+class Forgets(Equal):
+    """A fault: the second task has no part in the shared gradient."""
+
+    def factors(self, found):
+        return super().factors(found) * torch.tensor([2.0, 0.0])
+
+
+class Leaks(Equal):
+    """A fault: the gradient of one task is still there when the next one is taken."""
+
+    def gradient(self, window, run):
+        def uncleared(part, batches):
+            left = [None if p.grad is None else p.grad.clone() for p in self.seen]
+            values = run(part, batches)
+            for p, g in zip(self.shared, left, strict=False):
+                p.grad = p.grad + g
+            self.seen = [torch.nn.Parameter(p.detach().clone()) for p in self.shared]
+            for kept, p in zip(self.seen, self.shared, strict=True):
+                kept.grad = p.grad.clone()
+            return values
+
+        self.seen = []
+        return super().gradient(window, uncleared)
+
+
+@pytest.mark.parametrize(("kind", "right"), [(Equal, True), (Forgets, False), (Leaks, False)])
+def test_the_joint_gradient_is_that_of_autograd_by_hand(kind, right, monkeypatch):
+    monkeypatch.setitem(BALANCES, "watched", watched(kind))
+    if right:
+        together([*two_tasks()], balance="watched", epochs=1, updates=3)
+    else:
+        with pytest.raises(AssertionError, match="not close"):
+            together([*two_tasks()], balance="watched", epochs=1, updates=3)
 
 
 def test_what_the_balances_say_and_keep():

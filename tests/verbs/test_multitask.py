@@ -87,6 +87,25 @@ def test_each_head_predicts_by_name_and_the_target_speaks_where_none_is_named(ta
         target_run.predict(pictures, head="mor")
 
 
+def test_a_target_run_stands_beside_a_fit_of_the_same_data(target_run, folders, tiny_source, tmp_path):
+    fitted = hs.fit(
+        folders / "shapes", source=str(tiny_source), strategy="finetune", baselines="none", out=tmp_path / "f", **FAST
+    )
+    found = hs.compare([fitted.path, target_run.path])
+    assert found["n"] == target_run.metrics["n"]["test"]
+    assert found["runs"][1]["value"] == pytest.approx(target_run.accuracy)
+
+
+@pytest.mark.parametrize("strategy", ["last(1)", "finetune(bn=frozen)", "gradual"])
+def test_other_tunings_and_a_start_from_random_weights(strategy, folders, tiny_source, tmp_path):
+    data = [folders / "shapes", folders / "more"]
+    options = {"strategy": strategy, "epochs": 8 if strategy == "gradual" else 1, "verify": False}
+    run = hs.multitask(data, target="more", source=str(tiny_source), out=tmp_path / "r", **options)
+    moving = [row["trainable"] for row in run.metrics["strategy"]["stages"]]
+    assert all(moving) == (strategy != "last(1)")
+    assert moving[-1]
+
+
 def test_without_a_target_every_task_is_judged_and_a_head_must_be_named(folders, tiny_source, tmp_path):
     run = hs.multitask([folders / "shapes", folders / "more"], source=str(tiny_source), out=tmp_path / "r", **FAST)
     m = run.metrics
@@ -97,6 +116,9 @@ def test_without_a_target_every_task_is_judged_and_a_head_must_be_named(folders,
     again = hs.multitask(recipe=run.path / "recipe.yaml", out=tmp_path / "again")
     assert same(m, again.metrics)
     assert hs.report(run.path).is_file()
+    for how in ("continue_from", "extend"):
+        with pytest.raises(RecipeError, match="a run of multitask.*--source"):
+            hs.fit(folders / "shapes", epochs=4, **{how: run.path})
     source = hs.fit(
         folders / "shapes",
         source=str(run.path),

@@ -20,10 +20,9 @@ from headstart.sources.bottleneck import Network
 from headstart.strategies.handshake import handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.term import Start
-from headstart.strategies.tuning.tuning import Tuning, parts_of
+from headstart.strategies.tuning.tuning import Tuning, in_train_mode, parts_of
 from headstart.tasks.task import Model, Task
 from headstart.training.adapt import outputs_of
-from headstart.training.averaging import adapting
 from headstart.training.balance import BALANCES, Balance, Together
 from headstart.training.domains import Labelled, places
 from headstart.training.loop import Fitted, train
@@ -195,7 +194,7 @@ def part_of(
         size=member.rows.shape[-1], batch=size,
     )  # fmt: skip
     objective = bind(strategy, stages, start)
-    norms = (isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in adapting(start.model, stages))
+    norms = (isinstance(module, nn.modules.batchnorm._BatchNorm) for _, module in in_train_mode(backbone, stages))
     if size == 1 and any(norms):
         raise HandshakeError(
             sentence("a batch of one input has no statistics for batch norms that train", where=member.name, got="1 input a batch",

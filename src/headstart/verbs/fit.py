@@ -94,7 +94,7 @@ def fit(
     else:
         values = read_recipe(recipe) if recipe is not None else {}
         if extend:
-            earlier = Run(extend)
+            earlier = _of_fit(Run(extend), data)
             values = _longer(earlier, values, options, data)
         elif continue_from:
             if data is None:
@@ -103,7 +103,7 @@ def fit(
                         "--continue-from needs the new data", fix=f"headstart fit DATA --continue-from {continue_from}"
                     )
                 )
-            before = Run(continue_from)
+            before = _of_fit(Run(continue_from), data)
             values = {k: v for k, v in before.recipe.items() if k in _KEPT} | values | {"source": str(before.path)}
             keep_head = True
         values |= options
@@ -192,6 +192,24 @@ def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, 
             )
         )  # fmt: skip
     return out, values
+
+
+def _of_fit(run: Run, data: Any) -> Run:
+    """The run, if it is one of `fit`.
+
+    Raises:
+        RecipeError: it is one of another verb, whose recipe means something else.
+    """
+    verb = run.recipe.get("verb")
+    if verb:
+        raise RecipeError(
+            sentence(
+                f"this is a run of {verb}, which fit cannot go on with",
+                got=str(run.path),
+                fix=f"headstart fit {data or 'DATA'} --source {run.path}",
+            )
+        )
+    return run
 
 
 def _longer(earlier: Run, values: dict[str, Any], options: dict[str, Any], data: Any) -> dict[str, Any]:

@@ -34,7 +34,8 @@ from headstart.training.device import pick_device
 from headstart.training.finetune import DECODED_BYTES
 from headstart.training.multitask import Joint, Member, check_shared, train_together
 from headstart.training.optim import Optimisation
-from headstart.training.transfer import resolve, stage_table, task_of
+from headstart.training.stage_table import stage_table
+from headstart.training.transfer import resolve, task_of
 from headstart.verbs.experiment import Clock
 from headstart.verbs.multitask import Question, same_data
 from headstart.verbs.plan import find_source
