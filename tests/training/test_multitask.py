@@ -152,11 +152,11 @@ def test_uncertainty_learns_the_variance_that_the_closed_form_says():
 
     BALANCES["held"] = Held
     try:
-        together([a, b], balance="held", epochs=40, updates=20, lr=0.02, grad_clip=None)
+        together([a, b], balance="held", epochs=8, updates=20, lr=0.05, grad_clip=None)
     finally:
         del BALANCES["held"]
     found = made["balance"].log_variances.detach().double()
-    torch.testing.assert_close(found, torch.log(2 * torch.tensor([1.0, 0.5]) * losses), atol=0.02, rtol=0)
+    torch.testing.assert_close(found, torch.log(2 * torch.tensor([1.0, 0.5]) * losses), atol=0.05, rtol=0)
 
 
 def test_pcgrad_leaves_no_conflict_in_the_shared_weights():
@@ -233,6 +233,8 @@ def test_what_several_tasks_cannot_share_is_refused():
     ):
         with pytest.raises(HandshakeError, match=words):
             together([a, b], strategy=strategy)
+    with pytest.raises(HandshakeError, match="finds the weights"):
+        together([a, b], balance="pcgrad", weights={"a": 2.0})
     tiny = classes("one", np.ones((1, WIDTH), dtype=np.float32), np.array([1]))
     with pytest.raises(HandshakeError, match="a batch of one input"):
         together([a, tiny])

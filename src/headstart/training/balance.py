@@ -48,9 +48,8 @@ class Gradients:
         for i in range(k):
             for j in range(i, k):
                 pairs = ((self.shared[i][p], self.shared[j][p]) for p in places)
-                found[i, j] = found[j, i] = sum(
-                    float((a.float() * b.float()).sum()) for a, b in pairs if a is not None and b is not None
-                )
+                each = [(a.float() * b.float()).sum() for a, b in pairs if a is not None and b is not None]
+                found[i, j] = found[j, i] = torch.stack(each).sum().double().cpu() if each else 0.0
         return found
 
     def norms(self) -> torch.Tensor:
@@ -80,9 +79,9 @@ class Balance(Penalty):
         self.shared = [parameter for group in groups for parameter in group]
         last = {id(parameter) for group in [g for g in groups if g][-1:] for parameter in group}
         self.last = [i for i, parameter in enumerate(self.shared) if id(parameter) in last]
-        self.begun(weights)
+        self.keep(weights)
 
-    def begun(self, weights: Mapping[str, float]) -> None:
+    def keep(self, weights: Mapping[str, float]) -> None:
         """Make what this way keeps between updates."""
 
     @abstractmethod
@@ -125,7 +124,7 @@ class Equal(Balance):
 
     weighs = True
 
-    def begun(self, weights: Mapping[str, float]) -> None:
+    def keep(self, weights: Mapping[str, float]) -> None:
         fixed = torch.tensor([weights.get(name, 1.0) for name in self.names], dtype=torch.float64)
         self.fixed = fixed * len(fixed) / fixed.sum()
 
@@ -136,7 +135,7 @@ class Equal(Balance):
 class Uncertainty(Balance):
     """``c_k exp(-s_k)`` with log-variances that are learned beside the weights (:mod:`headstart.functional.uncertainty`)."""
 
-    def begun(self, weights: Mapping[str, float]) -> None:
+    def keep(self, weights: Mapping[str, float]) -> None:
         self.log_variances = nn.Parameter(torch.zeros(len(self.names)))
 
     def factors(self, found: Gradients) -> torch.Tensor:
@@ -155,7 +154,7 @@ class GradNorm(Balance):
     weights: torch.Tensor
     first: torch.Tensor
 
-    def begun(self, weights: Mapping[str, float]) -> None:
+    def keep(self, weights: Mapping[str, float]) -> None:
         self.register_buffer("weights", torch.ones(len(self.names), dtype=torch.float64))
         self.register_buffer("first", torch.zeros(len(self.names), dtype=torch.float64))
 

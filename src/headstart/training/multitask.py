@@ -137,11 +137,15 @@ def train_together(
         folder: checkpoints; training goes on from those that are there.
 
     Raises:
-        HandshakeError: nothing of the backbone moves, a layer would not open within the epochs, batches of one input under batch norms.
+        HandshakeError: weights for a balance that finds them, nothing of the backbone moves, a layer would not open within the epochs, batches of one input under batch norms.
         Diverged: a loss is not finite.
         OutOfMemory: one input at a time does not fit.
     """
     check_shared(strategy)
+    if weights and not BALANCES[balance].weighs:
+        raise HandshakeError(
+            sentence(f"{balance} finds the weights of the tasks itself", got=weights, fix="balance='equal'")
+        )
     torch.manual_seed(seed)
     network.backbone.to(device)
     parts = [

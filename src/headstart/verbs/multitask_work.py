@@ -267,11 +267,12 @@ def trained(
     backbone = copy.deepcopy(source.backbone) if source.pretrained else source.build()
     order = [s.name for s in subjects]
     slug = "-".join(["all"] if training.label == "together" else [str(order.index(name)) for name in training.names])
+    several = len(training.names) > 1
     joint = train_together(
         Network(backbone, source.layers, source.width, source.pretrained), strategy,
         [s.member for s in subjects if s.name in training.names], options, updates=updates,
         batch_size=settings_of(recipe).feeding.batch_size, dropout=recipe.dropout,
-        balance=question.balance if len(training.names) > 1 else "equal", weights=question.weights, device=device,
+        balance=question.balance if several else "equal", weights=question.weights if several else None, device=device,
         seed=recipe.seed, precision=recipe.precision, folder=work / "checkpoints" / slug, progress=progress, name=training.label,
     )  # fmt: skip
     training.criterion, training.best_epoch = joint.fitted.criterion, joint.fitted.best_epoch
