@@ -76,7 +76,8 @@ def load_head(folder: Path, name: str | None, source: Source) -> tuple[Source, d
             chosen = kept["default"] if name is None else name
             if chosen in names:
                 k = names.index(chosen)
-                tensors = {key.partition(".")[2]: file.get_tensor(key) for key in file if key.startswith(f"{k}.")}
+                held = [key for key in file.keys() if key.startswith(f"{k}.")]  # noqa: SIM118
+                tensors = {key.partition(".")[2]: file.get_tensor(key) for key in held}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             sentence("the file of the heads cannot be used", where=str(folder / HEADS), got=str(error)[:120], fix="copy the folder again")
