@@ -32,7 +32,9 @@ def folders(tmp_path_factory):
 def target_run(folders, tiny_source, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     data = {"shapes": folders / "shapes", "more": folders / "more"}
-    return hs.multitask(data, target="shapes", source=str(tiny_source), out=out, epochs=2, balance="pcgrad", seed=0)
+    return hs.multitask(
+        data, target="shapes", source=str(tiny_source), out=out, epochs=2, balance="pcgrad", verify=False
+    )
 
 
 def same(a, b):
@@ -58,8 +60,6 @@ def test_the_run_folder_and_what_it_says(target_run):
     assert "shapes" in m["why"]
     assert "more" in m["why"]
     assert "gain" not in m["tasks"]["more"]
-    assert m["reload_check"]["more"]["ok"]
-    assert m["reload_check"]["shapes"]["max_difference"] < 1e-3
     table = pd.read_csv(target_run.path / "predictions.csv")
     assert (table.label == table.predicted).mean() == pytest.approx(target_run.accuracy)
     both, alone = (pd.read_csv(target_run.path / "predictions" / p / "shapes.csv") for p in ("", "alone"))
@@ -87,6 +87,13 @@ def test_each_head_predicts_by_name_and_the_target_speaks_where_none_is_named(ta
         target_run.predict(pictures, head="mor")
 
 
+@pytest.mark.slow
+def test_every_head_says_in_a_fresh_process_what_it_said(folders, tiny_source, tmp_path):
+    run = hs.multitask([folders / "shapes", folders / "more"], source=str(tiny_source), out=tmp_path / "r", epochs=1)
+    for check in run.metrics["reload_check"].values():
+        assert check["max_difference"] < 1e-3
+
+
 def test_a_target_run_stands_beside_a_fit_of_the_same_data(target_run, folders, tiny_source, tmp_path):
     fitted = hs.fit(
         folders / "shapes", source=str(tiny_source), strategy="finetune", baselines="none", out=tmp_path / "f", **FAST
@@ -96,6 +103,7 @@ def test_a_target_run_stands_beside_a_fit_of_the_same_data(target_run, folders, 
     assert found["runs"][1]["value"] == pytest.approx(target_run.accuracy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["last(1)", "finetune(bn=frozen)", "gradual"])
 def test_other_tunings_and_a_start_from_random_weights(strategy, folders, tiny_source, tmp_path):
     data = [folders / "shapes", folders / "more"]
@@ -157,6 +165,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(folders, tiny_source, tmp_
     assert same(whole.metrics, again.metrics)
 
 
+@pytest.mark.slow
 def test_three_tasks_of_three_kinds_with_pairs_from_one_table(folders, tiny_source, tmp_path):
     paths = sorted((folders / "shapes").rglob("*.png"))
     kinds = [path.parent.name for path in paths]
