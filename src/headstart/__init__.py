@@ -19,6 +19,7 @@ _PLACES = {
     "fit": "headstart.verbs.fit",
     "tune": "headstart.verbs.tune",
     "adapt": "headstart.verbs.adapt",
+    "multitask": "headstart.verbs.multitask",
     "pretrain": "headstart.verbs.pretrain",
     "rank": "headstart.verbs.rank",
     "plan": "headstart.verbs.plan",

@@ -24,6 +24,7 @@ VERBS = [
     "fit",
     "tune",
     "adapt",
+    "multitask",
     "pretrain",
     "predict",
     "evaluate",

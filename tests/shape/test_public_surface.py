@@ -22,7 +22,7 @@ def test_the_public_list_is_the_documented_list():
 
 def test_every_verb_is_a_function_of_the_same_name():
     verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert len(verbs) == 14
+    assert len(verbs) == 15
     assert verbs - {"sources"} | {"list_sources"} <= set(headstart.__all__)
 
 

@@ -51,6 +51,7 @@ Adapt = typer.Option(
     help="Adapt a copy of the model to these images: bn (batch-norm statistics) or tent; bn(prior=16), tent(lr=0.001).",
     show_default=False,
 )
+Head = typer.Option(None, "--head", help="For a run of several tasks: which of them [its target].", show_default=False)
 
 
 def taught(text: str) -> str:

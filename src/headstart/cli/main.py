@@ -22,6 +22,7 @@ from headstart.cli import (
     evaluate,
     fit,
     inspect,
+    multitask,
     plan,
     predict,
     pretrain,
@@ -59,6 +60,7 @@ for _module in (
     fit,
     tune,
     adapt,
+    multitask,
     pretrain,
     predict,
     evaluate,
@@ -139,7 +141,7 @@ def _go_on(arguments: list[str]) -> str:
         parts = [part for argument in arguments for part in argument.split("=", 1)]
         out = "".join(f" --out {folder}" for flag, folder in itertools.pairwise(parts) if flag in ("--out", "-o"))
         return f"what was finished is kept; headstart fit --resume{out} goes on"
-    if verb in ("fit", "pretrain"):
+    if verb in ("fit", "pretrain", "multitask"):
         return "what was finished is kept; the same command with --resume goes on"
     return "nothing was left half written; the same command starts again"
 

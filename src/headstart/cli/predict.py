@@ -4,7 +4,9 @@ from pathlib import Path
 
 import typer
 
-from headstart.cli.common import AbstainBelow, Adapt, Coverage, Device, Json, Quiet, Sets, Tta, emit, progress, taught
+from headstart.cli.common import (
+    AbstainBelow, Adapt, Coverage, Device, Head, Json, Quiet, Sets, Tta, emit, progress, taught,
+)  # fmt: skip
 from headstart.cli.help import Taught
 
 HELP = """What a run says of new images: one row an image, with the probability of every class.
@@ -30,6 +32,7 @@ def predict(
     abstain_below: float = AbstainBelow,
     tta: int = Tta,
     adapt: str = Adapt,
+    head: str = Head,
     batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
     device: str = Device,
     force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
@@ -47,7 +50,7 @@ def predict(
     if out is not None and out.exists() and not force:
         raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
     table = work(
-        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, batch_size=batch_size, device=device,
+        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, batch_size=batch_size, device=device,
         progress=progress(quiet or json),
     )  # fmt: skip
     as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)

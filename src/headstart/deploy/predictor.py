@@ -13,6 +13,7 @@ from torch import nn
 
 from headstart.data.dataset import ImageDataset
 from headstart.data.views import view, view_names
+from headstart.deploy.heads import load_head
 from headstart.deploy.neck import load_neck
 from headstart.deploy.taps import load_taps
 from headstart.deploy.test_time import parse_test_time, predict_adapting
@@ -32,13 +33,14 @@ class Predictor:
     Args:
         folder: a run folder, its ``model/`` folder, or a local model folder in timm's layout.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
+        head: which of several, by name; default: the run's target, where it has one.
 
     Raises:
-        RunError: the folder has no model with a head.
+        RunError: the folder has no model with a head, or not the head that is named.
         SourceError: the model in it cannot be loaded.
     """
 
-    def __init__(self, folder: str | Path, device: str = "auto") -> None:
+    def __init__(self, folder: str | Path, device: str = "auto", head: str | None = None) -> None:
         folder = Path(folder)
         self.folder = folder / "model" if (folder / "model").is_dir() else folder
         if not (self.folder / "config.json").is_file():
@@ -47,7 +49,8 @@ class Predictor:
                     "not a run folder: it has no model/config.json", got=str(folder), fix="headstart fit DATA --out RUN"
                 )
             )
-        self.source = load_neck(self.folder, load_taps(self.folder, load_source(str(self.folder))))
+        source = load_neck(self.folder, load_taps(self.folder, load_source(str(self.folder))))
+        self.source, of_head = load_head(self.folder, head, source)
         if self.source.head is None or not self.source.classes:
             raise RunError(
                 sentence(
@@ -60,7 +63,7 @@ class Predictor:
         own = config.get("headstart", {})
         self.precision: str = own.get("precision", "fp32")
         self.flip: bool = own.get("flip", False)
-        saved = own.get("task", {"name": "classification"})
+        saved = of_head or own.get("task", {"name": "classification"})
         self.task: Task = TASKS[saved["name"]].restore(self.source.classes, saved)
         self.classes = self.source.classes
         self.device = pick_device(device)

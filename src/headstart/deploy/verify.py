@@ -13,7 +13,7 @@ from headstart.deploy.predictor import Predictor
 
 def main() -> None:
     references = json.load(sys.stdin)
-    predictor = Predictor(sys.argv[1], device="cpu")
+    predictor = Predictor(sys.argv[1], device="cpu", head=sys.argv[2] if len(sys.argv) > 2 else None)
     dataset = ImageDataset(
         images=references, labels=None, classes=predictor.classes, splits=np.full(len(references), "")
     )

@@ -22,6 +22,7 @@ class Regression(Task):
     """
 
     name = "regression"
+    likelihood = 0.5
     obeys = frozenset({"mixing"})
 
     def __init__(self, classes: tuple[str, ...], *, center: float = 0.0, scale: float = 1.0) -> None:

@@ -55,6 +55,9 @@ class Task(ABC):
     unit: float = 1.0
     """How much of what is decoded is a whole unit: 1 for probabilities, the spread of the labels for a quantity."""
 
+    likelihood: float = 1.0
+    """What its loss counts for in a log-likelihood: 1 for a cross-entropy, 1/2 for a squared error."""
+
     @classmethod
     @abstractmethod
     def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Task:

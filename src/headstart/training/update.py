@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -111,7 +112,8 @@ def update(
     """
     values: dict[str, float] = {}
     for step in objective.procedure.steps(progress):
-        found = combine(batch_gradient(objective, window, pieces, engine, progress, step.name))
+        run = partial(batch_gradient, pieces=pieces, engine=engine, progress=progress, step=step.name)
+        found = combine(objective.procedure.gradient(objective, window, run))
         if not math.isfinite(sum(found.values())):
             raise Diverged(
                 sentence(

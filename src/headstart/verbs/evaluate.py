@@ -20,6 +20,7 @@ def evaluate(
     abstain_below: float | None = None,
     tta: int = 1,
     adapt: str | None = None,
+    head: str | None = None,
     path_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
@@ -32,6 +33,7 @@ def evaluate(
     Args:
         run: a run folder.
         data: as for :func:`headstart.fit`.
+        head: as for :func:`headstart.predict`.
         coverage, sets, abstain_below, tta, adapt: as for :func:`headstart.predict`; scores of the sets and of what is answered come on
             top.
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
@@ -55,7 +57,7 @@ def evaluate(
     from headstart.verbs.predict import check_options, check_task
 
     check_options(coverage, sets, abstain_below, tta, adapt)
-    predictor = Predictor(run, device)
+    predictor = Predictor(run, device, head)
     task = predictor.task
     check_task(task, coverage, abstain_below, tta)
     # the order of ranks is the model's, so that data which lack one can be read too

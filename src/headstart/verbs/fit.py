@@ -94,7 +94,7 @@ def fit(
     else:
         values = read_recipe(recipe) if recipe is not None else {}
         if extend:
-            earlier = Run(extend)
+            earlier = _of_fit(Run(extend), data)
             values = _longer(earlier, values, options, data)
         elif continue_from:
             if data is None:
@@ -103,7 +103,7 @@ def fit(
                         "--continue-from needs the new data", fix=f"headstart fit DATA --continue-from {continue_from}"
                     )
                 )
-            before = Run(continue_from)
+            before = _of_fit(Run(continue_from), data)
             values = {k: v for k, v in before.recipe.items() if k in _KEPT} | values | {"source": str(before.path)}
             keep_head = True
         values |= options
@@ -157,7 +157,11 @@ def _name(data: Any) -> str:
 def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """The unfinished run to go on with, and its own recipe."""
     if out is None:
-        found = [path for path in RUNS.glob(f".*{PARTIAL}") if not (path / "search.json").exists()]
+        found = [
+            path
+            for path in RUNS.glob(f".*{PARTIAL}")
+            if not any((path / mark).exists() for mark in ("search.json", "multitask.json"))
+        ]
         found.sort(key=lambda p: p.stat().st_mtime)
         if not found:
             raise RecipeError(sentence("there is no unfinished run", where=str(RUNS), fix="headstart fit DATA"))
@@ -166,6 +170,10 @@ def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, 
     work = begin(out, resume=True, force=False)
     if (work / "search.json").exists():
         raise RecipeError(sentence("this is a search", got=str(out), fix=f"headstart tune --resume --out {out}"))
+    if (work / "multitask.json").exists():
+        raise RecipeError(
+            sentence("this is a run of several tasks", got=str(out), fix=f"headstart multitask --resume --out {out}")
+        )
     saved = work / "recipe.yaml"
     if not saved.exists():
         shutil.rmtree(work)
@@ -184,6 +192,24 @@ def _unfinished(out: str | Path | None, options: dict[str, Any]) -> tuple[Path, 
             )
         )  # fmt: skip
     return out, values
+
+
+def _of_fit(run: Run, data: Any) -> Run:
+    """The run, if it is one of `fit`.
+
+    Raises:
+        RecipeError: it is one of another verb, whose recipe means something else.
+    """
+    verb = run.recipe.get("verb")
+    if verb:
+        raise RecipeError(
+            sentence(
+                f"this is a run of {verb}, which fit cannot go on with",
+                got=str(run.path),
+                fix=f"headstart fit {data or 'DATA'} --source {run.path}",
+            )
+        )
+    return run
 
 
 def _longer(earlier: Run, values: dict[str, Any], options: dict[str, Any], data: Any) -> dict[str, Any]:

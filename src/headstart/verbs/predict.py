@@ -25,6 +25,7 @@ def predict(
     abstain_below: float | None = None,
     tta: int = 1,
     adapt: str | None = None,
+    head: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -42,6 +43,7 @@ def predict(
         tta: mean over this many views of each image, 1 to 10 (:mod:`headstart.data.views`).
         adapt: ``"bn"`` or ``"tent"``: test-time adaptation of a copy of the model to the images of this call
             (:mod:`headstart.deploy.test_time`); the run stays as it is. Predictions then depend on what is predicted together.
+        head: for a run of several tasks (:func:`headstart.multitask`): which of them; default: its target.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -63,10 +65,10 @@ def predict(
     if (Path(run) / "model" / "model.joblib").is_file():
         from headstart.verbs.adapt_predict import predict_rows
 
-        if coverage is not None or abstain_below is not None or tta != 1 or adapt is not None:
+        if coverage is not None or abstain_below is not None or tta != 1 or adapt is not None or head is not None:
             raise RunError(
                 sentence(
-                    "coverage, abstain-below, tta and adapt are for networks of images; this run of adapt reads features",
+                    "coverage, abstain-below, tta, adapt and head are for networks of images; this run of adapt reads features",
                     got=str(run),
                     fix=f"headstart predict {run} INPUT",
                 )
@@ -79,7 +81,7 @@ def predict(
     from headstart.deploy.predictor import Predictor
     from headstart.verbs.write import predictions_table
 
-    predictor = Predictor(run, device)
+    predictor = Predictor(run, device, head)
     check_task(predictor.task, coverage, abstain_below, tta)
     if isinstance(inputs, Path):
         inputs = str(inputs)

@@ -20,6 +20,15 @@ def report(run: str | Path, *, lang: str | None = None) -> Path:
     from headstart.evaluation.report import write_report
 
     opened = Run(run)
+    if opened.metrics.get("kind") == "multitask":
+        from headstart.errors import RecipeError, sentence
+        from headstart.evaluation.multitask_report import write_multitask_report
+
+        if lang not in (None, "en"):
+            raise RecipeError(
+                sentence("the report of several tasks is in English so far", got=f"--lang {lang}", fix="--lang en")
+            )
+        return write_multitask_report(opened.path, name=opened.path.name)
     if opened.metrics.get("kind") == "adaptation":
         from headstart.errors import RecipeError, sentence
         from headstart.evaluation.adaptation_report import write_adaptation_report

@@ -78,13 +78,20 @@ def save(
 
 
 def verify(
-    work: Path, test_set: ImageDataset, found: np.ndarray, *, unit: float = 1.0, limit: int = 16
+    work: Path,
+    test_set: ImageDataset,
+    found: np.ndarray,
+    *,
+    unit: float = 1.0,
+    limit: int = 16,
+    head: str | None = None,
 ) -> dict[str, Any]:
     """Load the saved model in a fresh process, predict a few test images, compare.
 
     Args:
         found: what was predicted here, (n_test, M).
         unit: how large a difference of 1 is; the scale of the labels for a quantity.
+        head: which of several, by name.
 
     Returns:
         ``{"ok": True, "max_difference": float, "n": int}``.
@@ -106,7 +113,7 @@ def verify(
                 write_png(read_image(test_set.images[i]), reference)
             references.append(reference)
         done = subprocess.run(
-            [sys.executable, "-m", "headstart.deploy.verify", str(work)],
+            [sys.executable, "-m", "headstart.deploy.verify", str(work), *([head] if head else [])],
             input=json.dumps(references), capture_output=True, text=True, encoding="utf-8", check=False,
         )  # fmt: skip
     if done.returncode:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -47,6 +48,15 @@ class Procedure:
     def labelled(self, progress: float) -> bool:
         """Whether an epoch that begins at the share ``progress`` of the training reads labelled inputs; else the target's alone."""
         return True
+
+    def gradient(
+        self, objective: Any, window: Sequence[Batch], run: Callable[..., dict[str, float]]
+    ) -> dict[str, float]:
+        """Leave the gradient of one step in ``.grad``, and give the parts of the loss by name.
+
+        ``run(objective, batches)`` does so for the mean loss over batches; a procedure for several objectives joins theirs.
+        """
+        return run(objective, window)
 
     def losses(
         self,
