@@ -5,7 +5,18 @@ from pathlib import Path
 import typer
 
 from headstart.cli.common import (
-    AbstainBelow, Adapt, Coverage, Device, Head, Json, Quiet, Sets, Tta, emit, progress, taught,
+    AbstainBelow,
+    Adapt,
+    Coverage,
+    Device,
+    Head,
+    Json,
+    Quiet,
+    Sets,
+    Tta,
+    emit,
+    progress,
+    taught,
 )  # fmt: skip
 from headstart.cli.help import Taught
 
