@@ -55,6 +55,7 @@ def objective(text, task=TASK, width=6):
     stages = handshake(how, net.layers, task, pretrained=False, has=FACTS)
     bound = bind(how, stages, start)
     bound.begin(0.0)
+    bound.penalties.eval()  # the same value at each call: without the dropout of discriminators
     return bound
 
 

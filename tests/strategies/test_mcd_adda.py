@@ -327,3 +327,10 @@ def test_where_the_stages_meet_within_an_epoch_the_encoder_is_taken_there():
     assert [m.step for m in how.moments] == ["", "", "", "discriminator", "encoder"]
     taken = {k.removeprefix("adda.encoder."): v for k, v in how.moments[-1].terms.items() if "encoder" in k}
     assert equal(taken, how.moments[3].backbone)
+
+
+@pytest.mark.parametrize("name", ["mcd", "adda"])
+def test_a_piece_of_a_batch_without_inputs_of_the_target_can_be_descended(name):
+    bound = objective(name)
+    for step in bound.procedure.steps(0.9):
+        sum(bound.losses(problem.batch(u=0), 0.9, step.name).values()).backward()

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from headstart.data.batch import Batch
 from headstart.functional.domain_classifier import domain_loss
 from headstart.strategies.procedures.procedure import Procedure, Step, weigh
-from headstart.strategies.terms.adversary import check_hidden, faces, linear_head, nothing, perceptron
+from headstart.strategies.terms.adversary import check_hidden, faces, linear_head, perceptron
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 from headstart.strategies.terms.unlabelled import statistics_kept
@@ -92,7 +92,7 @@ class Encoders(Penalty):
     def forward(self, seen: Seen) -> torch.Tensor:
         """``weight`` times the discriminator's loss on detached features."""
         if not faces(seen):
-            return nothing(seen)
+            return self.judge(seen.features.detach()).sum() * 0.0  # a piece of a batch with one domain alone
         features, _, weights = seen.source_side()
         assert seen.target_features is not None
         found = domain_loss(self.judge(features.detach()), self.judge(seen.target_features.detach()), weights)
@@ -144,7 +144,7 @@ class TwoStages(Procedure):
         if step == "encoder":
             seen = self.both(own, model, batch, penalties, start, progress)
             if not faces(seen):
-                return {"loss": own.judge(seen.features).sum() * 0.0}
+                return {"loss": own(seen)}
             assert seen.target_features is not None
             return {"loss": own.term.weight * softplus(-own.judge(seen.target_features)).mean()}
         with torch.no_grad(), statistics_kept(model.backbone):

@@ -9,18 +9,22 @@ from headstart.errors import HandshakeError, sentence
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Seen, Start
 
+DROPOUT = 0.5
+"""Of a discriminator behind a reversal, as in the authors' code of CDAN: one that is certain of every input teaches the backbone nothing."""
 
-def perceptron(width: int, hidden: float, outputs: int, seed: int) -> nn.Sequential:
-    """(B, width) -> (B, outputs): two hidden layers of ``hidden`` units with ReLU, drawn from ``seed`` alone.
+
+def perceptron(width: int, hidden: float, outputs: int, seed: int, dropout: float = 0.0) -> nn.Sequential:
+    """(B, width) -> (B, outputs): two hidden layers of ``hidden`` units with ReLU and dropout, drawn from ``seed`` alone.
 
     Without batch norms: their statistics would be those of two domains, and tell them apart.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         size = int(hidden)
-        return nn.Sequential(
-            nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU(), nn.Linear(size, outputs)
-        )
+        layers: list[nn.Module] = []
+        for inputs in (width, size):
+            layers += [nn.Linear(inputs, size), nn.ReLU(), nn.Dropout(dropout)]
+        return nn.Sequential(*layers, nn.Linear(size, outputs))
 
 
 def linear_head(start: Start) -> nn.Linear:

@@ -11,6 +11,7 @@ from headstart.functional.entropies import certainty_weights
 from headstart.functional.gradient_reversal import adversarial_schedule, reverse_gradient
 from headstart.functional.multilinear import multilinear, randomized_multilinear
 from headstart.strategies.terms.adversary import (
+    DROPOUT,
     at_least_two_classes,
     check_hidden,
     faces,
@@ -84,7 +85,7 @@ class _CDAN(Penalty):
             drawn = torch.Generator().manual_seed(start.seed)
             self.register_buffer("on_features", torch.randn(RANDOM, head.in_features, generator=drawn))
             self.register_buffer("on_probabilities", torch.randn(RANDOM, head.out_features, generator=drawn))
-        self.discriminator = perceptron(size if self.whole else RANDOM, term.hidden, 1, start.seed)
+        self.discriminator = perceptron(size if self.whole else RANDOM, term.hidden, 1, start.seed, DROPOUT)
 
     def joined(self, features: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
         """What the discriminator reads."""

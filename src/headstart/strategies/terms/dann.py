@@ -8,7 +8,7 @@ import torch
 
 from headstart.functional.domain_classifier import domain_loss
 from headstart.functional.gradient_reversal import adversarial_schedule, reverse_gradient
-from headstart.strategies.terms.adversary import check_hidden, faces, linear_head, nothing, perceptron
+from headstart.strategies.terms.adversary import DROPOUT, check_hidden, faces, linear_head, nothing, perceptron
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -26,7 +26,7 @@ class DANN(Term):
     Args:
         weight: > 0, default 1.
         gamma: > 0, default 10 (the paper's): how soon the backbone listens.
-        hidden: units of each of the two hidden layers of D, a whole number >= 1, default 256.
+        hidden: units of each of the two hidden layers of D, with a dropout of one half, a whole number >= 1, default 256.
 
     Raises:
         RecipeError: arguments out of range.
@@ -54,7 +54,7 @@ class _DANN(Penalty):
     def __init__(self, term: DANN, start: Start) -> None:
         super().__init__()
         self.term = term
-        self.discriminator = perceptron(linear_head(start).in_features, term.hidden, 1, start.seed)
+        self.discriminator = perceptron(linear_head(start).in_features, term.hidden, 1, start.seed, DROPOUT)
 
     def forward(self, seen: Seen) -> torch.Tensor:
         if not faces(seen):
