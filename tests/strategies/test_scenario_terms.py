@@ -69,7 +69,7 @@ def starting(task=None, domain=None) -> Start:
 def bound(text, **start):
     (term,) = parse_strategy(text).terms
     start = starting(**start)
-    return term.bind(start), start
+    return term.bind(start).eval(), start  # no dropout in a discriminator
 
 
 def joint(penalty, start, progress=0.5, domain=None, rows=slice(None)):
