@@ -214,7 +214,7 @@ def main() -> None:
                 with options.cells.with_name(f"{options.cells.stem}-{part}.jsonl").open("a") as file:
                     file.write(json.dumps(found) + "\n")
                 print(target, n, seed, form, found["epochs"], f"{found['accuracy']:.3f}", found["seconds"], flush=True)
-    text = table(done)
+    text = table([c for c in done if c["form"] in options.forms])
     print(text)
     if options.out:
         page = options.out.read_text(encoding="utf-8")
