@@ -18,6 +18,9 @@ FOLDS = 5
 DEEP_SEARCH: dict[str, tuple[str, ...]] = {"classification": ("dan", "dann"), "regression": ("dan", "dann")}
 """Deep methods that ``auto`` tries beside the shallow ones of :data:`headstart.adapters.catalogue.DEFAULT_SEARCH`."""
 
+UPDATES = 300
+"""That a deep candidate of ``auto`` takes, about, where the user names no epochs: fewer than a method that was named."""
+
 
 @dataclass
 class Adapted:
@@ -179,7 +182,9 @@ def chosen(
     named: list[tuple[str, Any]] = [
         (name, make_method(name, head(question), task=task)) for name in DEFAULT_SEARCH[task]
     ]
-    named += [(name, network(question, name)) for name in DEEP_SEARCH[task]]
+    steps = max(1, min(len(ys), 1000) // (question.batch_size or 32))
+    epochs = question.epochs or min(100, max(10, round(UPDATES / steps)))
+    named += [(name, network(question, name, epochs=epochs)) for name in DEEP_SEARCH[task]]
     search = AdaptationSearchCV(named, scorer=question.select, task=task, random_state=question.seed).fit(
         Xs, ys, X_target=Xt, progress=progress
     )
