@@ -263,7 +263,7 @@ def test_ask_26_the_probe_runs_the_optimiser(monkeypatch):
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noticed)
     gradient = update.batch_gradient
-    monkeypatch.setattr(update, "batch_gradient", lambda *a: (batch.append(len(a[1][0])), gradient(*a))[1])
+    monkeypatch.setattr(update, "batch_gradient", lambda *a, **k: (batch.append(len(a[1][0])), gradient(*a, **k))[1])
     assert probe().micro_batch == 4
 
 

@@ -232,6 +232,7 @@ class LeftOut(Judge):
 
     def __init__(self, question: Question, source: FeatureTable) -> None:
         self.question, self.source, self.target = question, source, source
+        self.open = False
         self.classes = [] if question.task == "regression" or source.y is None else in_order(source.y)
 
 
