@@ -244,7 +244,8 @@ def test_a_sample_is_drawn_once_for_a_seed():
 
 
 def test_the_documents_name_every_term_with_its_defaults():
-    text = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[2] / "docs"
+    text = "".join((docs / page).read_text(encoding="utf-8") for page in ("strategies.md", "adaptation_terms.md"))
     rows = dict(re.findall(r"^\| `((\w+)\([^`]*)` \|", text, re.M))
     documented = {name: said for said, name in rows.items() if name in TERMS}
     assert set(documented) == set(TERMS)
