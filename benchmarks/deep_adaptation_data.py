@@ -283,7 +283,7 @@ def whole(root: Path, seed: int, rows: int) -> list[Domains]:
     source = load_source(str(root / "weights" / "mobilenetv2-imagenet"), image_size=64)
     folder, found = root / "vision" / "pacs", []
     at = {k: images(folder / f"{k}.zip") for k in ("photo", "art_painting", "sketch")}
-    pick = {k: np.random.default_rng(seed).permutation(len(v))[: min(rows, 400)] for k, v in at.items()}
+    pick = {k: np.random.default_rng(seed).permutation(len(v))[: min(rows, 300)] for k, v in at.items()}
     kept = {
         k: ImageRows(v.subset(pick[k]), source.preprocessing, workers=1, cache=DecodedCache(2**28))
         for k, v in at.items()
@@ -298,12 +298,12 @@ def whole(root: Path, seed: int, rows: int) -> list[Domains]:
                 kept[t],
                 yt,
                 "classification",
-                "400 pictures a domain at 64 px, the whole mobilenetv2-imagenet trained with the bottleneck, 10 epochs",
+                "300 pictures a domain at 64 px, the whole mobilenetv2-imagenet trained with the bottleneck, 8 epochs",
                 pick[t],
                 pick[t],
                 standardize=False,
                 kind="whole",
-                options={"source": source, "epochs": 10},
+                options={"source": source, "epochs": 8},
             )
         )
     return found
