@@ -75,7 +75,7 @@ def work(epochs):
 SKADA = """
 from skada.deep import DeepCoral
 def work(epochs):
-    net = DeepCoral(Net(), layer_name="body", max_epochs=epochs, batch_size=64, optimizer=torch.optim.AdamW, lr=1e-3, train_split=None,
+    net = DeepCoral(Net(), layer_name="body", max_epochs=epochs, batch_size=32, optimizer=torch.optim.AdamW, lr=1e-3, train_split=None,
                     iterator_train__drop_last=True, verbose=0, callbacks__print_log=None)
     net.fit(np.concatenate([X, Xt]), np.concatenate([y, np.full(n, -1)]), sample_domain=np.concatenate([np.ones(n, int), np.full(n, -2)]))
 """
