@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -65,9 +66,9 @@ class Objective:
         """What a batch counts for in a mean over several."""
         return float(len(batch)) if batch.targets is None else self.task.mass(batch.targets)
 
-    @property
+    @cached_property
     def parameters(self) -> list[nn.Parameter]:
-        """Of the model and of the bound terms."""
+        """Of the model and of the bound terms; they stay the same while it is trained."""
         return [*self.model.parameters(), *self.penalties.parameters()]
 
 
