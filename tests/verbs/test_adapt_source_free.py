@@ -36,7 +36,14 @@ def run(tmp_path_factory, tiny_source):
     root = tmp_path_factory.mktemp("run")
     data = paint(root / "data", 0, n=12)
     hs.fit(
-        data, source=str(tiny_source), strategy="probe", baselines="none", verify=False, device="cpu", out=root / "run"
+        data,
+        source="bundled/glyphs",
+        image_size=32,
+        strategy="probe",
+        baselines="none",
+        verify=False,
+        device="cpu",
+        out=root / "run",
     )
     shutil.rmtree(data)
     return root / "run"
@@ -49,8 +56,9 @@ def target(tmp_path):
 
 @pytest.fixture
 def unchecked(monkeypatch):
-    """No fresh process: one test pays for it."""
+    """No fresh process, and no network that learns the target's own labels: one test pays for them."""
     monkeypatch.setattr("headstart.verbs.save.verify", lambda *args, **options: {"ok": True})
+    monkeypatch.setattr("headstart.verbs.adapt_judge.Judge.target_only", lambda self: None)
 
 
 def test_a_run_goes_on_to_a_target_without_its_data(run, target, tmp_path, capsys):
@@ -97,13 +105,12 @@ def test_labels_of_the_target_teach_nothing(run, target, tmp_path, unchecked):
     np.testing.assert_allclose(*said, atol=1e-5)
 
 
-def test_the_weight_of_the_labels_and_the_seed_arrive(run, target, tmp_path, unchecked):
+def test_the_weight_of_the_labels_and_the_rate_arrive(run, target, tmp_path, unchecked):
     said = []
-    for i, options in enumerate([{}, {}, {"method": "shot(weight=3)"}, {"seed": 1}, {"lr": 1e-2}]):
+    for i, options in enumerate([{}, {"method": "shot(weight=3)"}, {"lr": 1e-2}]):
         made = hs.adapt(run, target, out=tmp_path / str(i), **{"method": "shot", **FAST, **options})
         said.append(pd.read_csv(made.path / "predictions.csv")["prob_a"].to_numpy())
-    np.testing.assert_allclose(said[0], said[1], atol=1e-6)
-    assert all(np.abs(said[0] - other).max() > 1e-6 for other in said[2:])
+    assert all(np.abs(said[0] - other).max() > 1e-6 for other in said[1:])
 
 
 def test_a_class_that_the_run_does_not_know_is_named_and_counts_as_wrong(run, target, tmp_path, unchecked):
@@ -124,6 +131,7 @@ def test_classes_that_one_side_lacks():
         of_classes(np.array(["x", "x"]), ("a", "b"), "t")
 
 
+@pytest.mark.slow
 def test_a_whole_network_with_new_layers_goes_on(target, tmp_path, tiny_source, unchecked):
     source = paint(tmp_path / "source", 0)
     first = hs.adapt(source, target, method="finetune+dann", backbone=str(tiny_source), out=tmp_path / "first", **FAST)

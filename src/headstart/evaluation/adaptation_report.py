@@ -26,10 +26,9 @@ NAMES = {
     "source_only": "source only",
     "target_only": "target only (its own labels, cross-validated)",
 }
-LOSSES = {"train_loss": "the whole objective", "loss": "the task's loss on the source"}
-"""Of the columns of the history that are losses but not named after a term."""
+OF_TASK = "the task's loss on the source"
 ALONE = "sure of each row, and of all classes alike"
-"""The same without data of the source."""
+"""What stands in its place without data of the source (information maximisation)."""
 NO_LOSS = ("epoch", "step", "lr", "images_per_second", "seconds")
 SIGNS = ("●", "■", "▲", "◆", "×", "+")
 
@@ -132,7 +131,7 @@ def _choice(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str, Any]]:
-    """One picture a loss: the objective, the task's (of the target ``alone``: what stands in its place), and that of each term."""
+    """One picture a loss: the task's (of the target ``alone``: what stands in its place), and that of each term."""
     if len(history) < 2:
         return []
     out = []
@@ -141,7 +140,7 @@ def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str,
             continue
         line = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
         if len(line) > 1:
-            title = ALONE if alone and name == "loss" else LOSSES.get(name, name)
+            title = name if name != "train_loss" else ALONE if alone else OF_TASK
             out.append({"title": title, "picture": curves({"model": line}, label=title, x_label="epoch")})
     return out
 
