@@ -22,6 +22,8 @@ headstart adapt photos/ sketches/ --method dann                       new layers
 
 headstart adapt photos/ sketches/ --method finetune+dann --epochs 10  the whole network, saved as a model and a later --source
 
+headstart adapt runs/photos sketches/ --method shot                   the model of a run, without the images it was trained on
+
 headstart adapt amazon.csv yelp.csv --method 'cdan(entropy=true)+mcc' texts with a label
 
 headstart adapt photos/ paintings/ cartoons/ sketches/ --method mdan  several sources; the last path is the target

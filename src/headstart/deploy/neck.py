@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from headstart.errors import RunError, sentence
-from headstart.sources.bottleneck import bottleneck
-from headstart.sources.source import Source
+from headstart.sources.bottleneck import bottleneck, on_backbone
+from headstart.sources.source import Layer, Source
 
 NECK = "neck.safetensors"
 
@@ -39,7 +40,8 @@ def load_neck(folder: Path, source: Source) -> Source:
         tensors = load_file(folder / NECK)
         state = {k.removeprefix("bottleneck."): v for k, v in tensors.items() if k.startswith("bottleneck.")}
         linear = [v for v in state.values() if v.ndim == 2]
-        layers = bottleneck(source.width, [len(weight) for weight in linear])
+        hidden = [len(weight) for weight in linear]
+        layers = bottleneck(source.width, hidden)
         layers.load_state_dict(state)
         weight, bias = tensors["head.weight"].float(), tensors["head.bias"].float()
         if weight.shape[1] != len(linear[-1]):
@@ -50,7 +52,16 @@ def load_neck(folder: Path, source: Source) -> Source:
         ) from None  # fmt: skip
     body = nn.Sequential(OrderedDict(backbone=source.backbone, bottleneck=layers)).eval().requires_grad_(False)
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
-    return replace(source, backbone=body, width=len(linear[-1]), head=(weight, bias), classes=tuple(labels))
+    stages = [Layer(layer.name, tuple(f"backbone.{name}" for name in layer.modules)) for layer in source.layers]
+    return replace(
+        source, backbone=body, width=hidden[-1], head=(weight, bias), classes=tuple(labels),
+        layers=[*stages, Layer("bottleneck", ("bottleneck",))], build=partial(_build, source, hidden),
+    )  # fmt: skip
+
+
+def _build(source: Source, hidden: list[int]) -> nn.Module:
+    """A fresh network of the same architecture, the layers behind it included."""
+    return on_backbone(source.build(), source.layers, source.width, hidden).backbone
 
 
 def neck_of(backbone: nn.Module) -> tuple[nn.Module, nn.Sequential]:

@@ -26,8 +26,9 @@ NAMES = {
     "source_only": "source only",
     "target_only": "target only (its own labels, cross-validated)",
 }
-LOSSES = {"train_loss": "the whole objective", "loss": "the task's loss on the source"}
-"""Of the columns of the history that are losses but not named after a term."""
+OF_TASK = "the task's loss on the source"
+ALONE = "sure of each row, and of all classes alike"
+"""What stands in its place without data of the source (information maximisation)."""
 NO_LOSS = ("epoch", "step", "lr", "images_per_second", "seconds")
 SIGNS = ("●", "■", "▲", "◆", "×", "+")
 
@@ -57,7 +58,7 @@ def write_adaptation_report(run: Path, *, name: str) -> Path:
     page = env.get_template("adaptation.html.j2").render(
         m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
         scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
-        choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ())),
+        choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ()), alone=not m["n"]["source"]),
         terms={name: said for name, said in extras.get("terms", {}).items() if said},
         total_seconds=sum(m["seconds"].values()), env=read_json(run / "env.json"),
     )  # fmt: skip
@@ -104,7 +105,9 @@ def _chart(m: dict[str, Any]) -> Any:
 
 
 def _distances(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a distance: what it is, before, after."""
+    """One row a distance: what it is, before, after; none without data of the source."""
+    if not found:
+        return []
     after = found.get("after", {})
     return [
         {"name": DISTANCES[key][0], "says": DISTANCES[key][1], "before": cell, "after": after.get(key)}
@@ -127,8 +130,8 @@ def _choice(choice: dict[str, Any]) -> dict[str, Any]:
     return {**choice, "of": len(choice["names"]), "picture": picture, "worth_picture": worth}
 
 
-def _curves(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One picture a loss: the objective, the task's, and that of each term."""
+def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str, Any]]:
+    """One picture a loss: the task's (of the target ``alone``: what stands in its place), and that of each term."""
     if len(history) < 2:
         return []
     out = []
@@ -137,7 +140,7 @@ def _curves(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         line = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
         if len(line) > 1:
-            title = LOSSES.get(name, name)
+            title = name if name != "train_loss" else ALONE if alone else OF_TASK
             out.append({"title": title, "picture": curves({"model": line}, label=title, x_label="epoch")})
     return out
 

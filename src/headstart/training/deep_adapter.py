@@ -170,8 +170,7 @@ class DeepAdapter(BaseEstimator):
         targets = self._targets(y)
         labelled = Labelled(rows, targets, domain, weights, few=bool(len(known)))
         network = self._network(rows)
-        steps = max(1, len(rows) // max(1, min(self.batch_size, len(rows))))
-        epochs = min(100, max(10, round(UPDATES / steps))) if self.epochs is None else self.epochs
+        epochs = usual_epochs(len(rows), self.batch_size) if self.epochs is None else self.epochs
         lr = self.lr or (default_lr("adamw", pretrained=True) if network.pretrained else 1e-3)
         options = Optimisation(
             epochs, lr, weight_decay=self.weight_decay, head_lr_scale=10.0 if network.pretrained else 1.0
@@ -237,6 +236,12 @@ class DeepAdapter(BaseEstimator):
         return self._said(X)[0]
 
     transform_source = transform
+
+
+def usual_epochs(n: int, batch_size: int) -> int:
+    """As many passes over n >= 1 inputs as make about 800 updates, 10 to 100."""
+    steps = max(1, n // max(1, min(batch_size, n)))
+    return min(100, max(10, round(UPDATES / steps)))
 
 
 def as_rows(X: Any) -> Rows:

@@ -46,6 +46,8 @@ def adapt(
         source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
             of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
             can be measured, and the report says so.
+            The source may be a run folder of ``fit`` (or of ``adapt finetune+X``) on images, with ``method="shot"``: its model is adapted
+            to the images of the target without any data of the source.
             Several sources are a list: deep methods are told which source a row is of, shallow ones get the rows of all. Without a
             target (``None``) it is :func:`headstart.verbs.generalise.generalise`: each source in turn is left out.
         method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
@@ -77,10 +79,21 @@ def adapt(
     from headstart.training.device import pick_device
     from headstart.verbs.adapt_check import check
     from headstart.verbs.adapt_question import Question
+    from headstart.verbs.adapt_source_free import adapt_run, is_run, weight_of
     from headstart.verbs.adapt_work import answer
     from headstart.verbs.domains import read_all
 
     paths = [source] if isinstance(source, (str, Path)) else list(source)
+    if any(is_run(path) for path in paths):
+        weight = weight_of(
+            method, paths, target, select=select, target_labels=target_labels or None, classifier=classifier, label=label,
+            domain_col=domain_col, task=task, backbone=backbone, open_set=open_set,
+        )  # fmt: skip
+        assert target is not None
+        return adapt_run(
+            paths[0], target, method=method, weight=weight, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, out=out,
+            force=force, seed=seed, device=device, workers=workers, progress=progress,
+        )  # fmt: skip
     if target is None:
         from headstart.verbs.generalise import generalise
 
@@ -137,15 +150,19 @@ def adapt(
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_save import save
 
-    if partial_of(folder).exists():  # nothing in it can be gone on with: an adaptation is minutes, and starts again
-        begin(folder, resume=False, force=True)
-        work = partial_of(folder)
-    else:
-        work = begin(folder, resume=False, force=force)
+    work = begin_anew(folder, force=force)
     save(work, recipe, result, domains)
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
+
+
+def begin_anew(folder: Path, *, force: bool) -> Path:
+    """The folder to work in beside a run folder; nothing in one that was left is gone on with: an adaptation is minutes."""
+    if partial_of(folder).exists():
+        begin(folder, resume=False, force=True)
+        return partial_of(folder)
+    return begin(folder, resume=False, force=force)
 
 
 def refuse_for_no_target(**options: Any) -> None:

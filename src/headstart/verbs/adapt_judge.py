@@ -50,20 +50,22 @@ class Judge:
     def __init__(
         self,
         question: Question,
-        source: FeatureTable,
+        source: FeatureTable | None,
         target: FeatureTable,
         rest: np.ndarray,
         adapted: Adapted,
         progress: Progress,
     ) -> None:
-        assert source.y is not None
+        """``source`` is ``None`` where a trained model is adapted without its data."""
         self.question, self.source, self.target, self.rest = question, source, target, rest
         self.adapted, self.progress = adapted, progress
         self.classes: list[str] = []
         self.open = False
         if question.task == "classification":
             self.open = UNKNOWN in map(str, getattr(adapted.model, "classes_", ()))
-            known = set(source.y) | (set() if target.y is None or self.open else set(target.y))
+            own = map(str, adapted.baseline.classes_) if source is None else source.y
+            assert own is not None
+            known = set(own) | (set() if target.y is None or self.open else set(target.y))
             self.classes = sorted(
                 known, key=lambda c: (len(c), c) if all(k.lstrip("-").isdigit() for k in known) else c
             )
@@ -158,7 +160,7 @@ class Judge:
 
         regression = self.question.task == "regression"
         n = {
-            "source": len(self.source.X),
+            "source": 0 if self.source is None else len(self.source.X),
             "target": len(self.target.X),
             "evaluated": len(self.rest),
             "labelled": len(self.target.X) - len(self.rest),
@@ -192,7 +194,7 @@ class Judge:
         a = self.adapted
         if a.model_without is None or len(a.held) < 2:
             return {}
-        assert self.source.y is not None
+        assert self.source is not None and self.source.y is not None
         X, y = a.inputs[0][a.held], self.source.y[a.held]
         said, before = (self.says(on_source(model), X) for model in (a.model_without, a.baseline_without))
         return {

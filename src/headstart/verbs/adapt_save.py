@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from headstart.data.dataset import ImageDataset
 from headstart.folder import disk_errors, write_json, write_text
 from headstart.verbs.adapt_work import Answer
 from headstart.verbs.domains import Domains
@@ -38,13 +39,6 @@ NEW = {
 
 def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -> None:
     """Write everything but the report."""
-    import pandas as pd
-    import sklearn
-
-    import headstart
-    from headstart.verbs.work import peak_mb
-
-    write_text(work / "recipe.yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
     run, whole = recipe["out"], not isinstance(result.adapted.inputs[0], np.ndarray)
     new, on = NEW[domains.kind]
     card = (CARD if recipe["target"] is not None else GENERAL).format(
@@ -54,15 +48,29 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -
     )  # fmt: skip
     more: dict[str, Any] = {}
     with disk_errors(work):
-        pd.DataFrame(result.predictions).to_csv(work / "predictions.csv", index=False, encoding="utf-8")
         (work / "model").mkdir(exist_ok=True)
         if whole:
-            more["reload_check"] = save_network(work, result, domains, card)
+            assert domains.images is not None
+            more["reload_check"] = save_network(work, result, domains.reader, domains.images[1], card)
         else:
             import joblib
 
             joblib.dump(result.saved, work / "model" / "model.joblib", compress=3)
             write_text(work / "model" / "README.md", card)
+    save_tables(work, recipe, result, more)
+
+
+def save_tables(work: Path, recipe: dict[str, Any], result: Answer, more: dict[str, Any]) -> None:
+    """Write the recipe, what was measured (``more`` joins the metrics) and what was predicted."""
+    import pandas as pd
+    import sklearn
+
+    import headstart
+    from headstart.verbs.work import peak_mb
+
+    write_text(work / "recipe.yaml", yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False))
+    with disk_errors(work):
+        pd.DataFrame(result.predictions).to_csv(work / "predictions.csv", index=False, encoding="utf-8")
     metrics = {
         **result.metrics,
         **more,
@@ -78,8 +86,15 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -
     )
 
 
-def save_network(work: Path, result: Answer, domains: Domains, card: str) -> dict[str, Any]:
+def save_network(
+    work: Path, result: Answer, reader: Any, images: ImageDataset, card: str, *, neck: bool = True
+) -> dict[str, Any]:
     """The whole network of images as an ordinary model folder, the new layers beside it; checked in a fresh process.
+
+    Args:
+        reader: the bare source that the network began from.
+        images: those that ``result.probabilities`` are of.
+        neck: whether there are new layers; without them the head is saved with the backbone.
 
     Raises:
         WorkError: it cannot be loaded, or predicts something else there.
@@ -89,18 +104,18 @@ def save_network(work: Path, result: Answer, domains: Domains, card: str) -> dic
     from headstart.sources import save_model
     from headstart.verbs.save import verify
 
-    deep, reader = result.adapted.model, domains.reader
-    assert domains.images is not None
+    deep = result.adapted.model
     classes = tuple(str(c) for c in deep.classes_)
-    backbone, layers = neck_of(deep.model_.backbone)
+    backbone, layers = neck_of(deep.model_.backbone) if neck else (deep.model_.backbone, None)
     task = {"name": deep.task_.name, **deep.task_.state()}
     save_model(
-        work / "model", reader, backbone, None, classes, reader.preprocessing, card,
+        work / "model", reader, backbone, None if neck else deep.model_.head, classes, reader.preprocessing, card,
         extra={"precision": "fp32", "flip": flips("light"), "task": task},
     )  # fmt: skip
-    save_neck(work / "model", layers, deep.model_.head)
+    if layers is not None:
+        save_neck(work / "model", layers, deep.model_.head)
     own = [result.saved["classes"].index(c) for c in classes]
-    return verify(work, domains.images[1], result.probabilities[:, own].astype(np.float32))
+    return verify(work, images, result.probabilities[:, own].astype(np.float32))
 
 
 def finite(value: Any) -> Any:

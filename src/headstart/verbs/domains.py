@@ -126,7 +126,7 @@ def read_all(
 
     name = backbone or "bundled/objects"
     reader = load_source(name, image_size=image_size)
-    found_images = [_images(path, workers, progress, needs_label=i < labelled) for i, path in enumerate(paths)]
+    found_images = [images_of(path, workers, progress, needs_label=i < labelled) for i, path in enumerate(paths)]
     tables = [
         image_features(dataset, reader, str(path), device, workers, progress)
         for dataset, path in zip(found_images, paths, strict=True)
@@ -159,7 +159,7 @@ def kind_of(path: str | Path) -> str:
     return "rows" if is_feature_file(path) else "images"
 
 
-def _images(path: str | Path, workers: int | None, progress: Progress, *, needs_label: bool) -> ImageDataset:
+def images_of(path: str | Path, workers: int | None, progress: Progress, *, needs_label: bool) -> ImageDataset:
     """A folder of class folders (or, for a target, images in no class folder); those that cannot be decoded are left out."""
     from headstart.data.readers import read_dataset, read_images
     from headstart.data.scan import scan
