@@ -12,7 +12,7 @@ from headstart.adapters import METHODS
 from headstart.cli.adapt import chosen
 from headstart.cli.adapt_methods import GROUPS
 from headstart.cli.main import run as command
-from headstart.errors import DataError, HandshakeError, QuestionError, RecipeError
+from headstart.errors import DataError, HandshakeError, QuestionError, RecipeError, RunError
 from headstart.sources import load_source
 from headstart.strategies.terms.domains import DOMAIN_TERMS
 from headstart.verbs.adapt_choice import Choice
@@ -205,6 +205,14 @@ def test_a_tie_is_no_cost_and_names_no_other(npz):
     )
     assert told["best"] == "3" == told["taken"] and told["cost"] == 0
     assert chosen(told, "accuracy").endswith("by them no other is better")
+
+
+def test_a_run_is_no_source_and_no_network_of_images(npz, tmp_path):
+    run = hs.adapt(*npz, method="coral", out=tmp_path / "run")
+    with pytest.raises(DataError, match="a run folder is a model"):
+        hs.adapt(run.path, npz[1], method="shot")
+    with pytest.raises(RunError, match="a model of features"):
+        hs.evaluate(run.path, npz[1])
 
 
 def test_the_same_data_twice_is_refused(npz, tmp_path):
