@@ -105,3 +105,29 @@ def test_runs_of_one_name_are_told_apart_by_their_folder(tmp_path):
     a = run_folder(tmp_path / "one" / "run", ["x", "y"], [0, 1], [0, 1])
     b = run_folder(tmp_path / "two" / "run", ["x", "y"], [0, 1], [0, 1])
     assert [row["run"] for row in compare_runs([a, b])["runs"]] == [str(a), str(b)]
+
+
+def adapted(
+    folder: Path, predicted: str, digest: str = "one", label: bool = True, task: str = "classification"
+) -> Path:
+    folder.mkdir()
+    table = pd.DataFrame({"row": range(8), "label": list("aabbaabb"), "split": ["labelled"] * 2 + ["evaluated"] * 6, "predicted": list(predicted), "prob_a": 0.5, "prob_b": 0.5})  # fmt: skip
+    (table if label else table.drop(columns="label")).to_csv(folder / "predictions.csv", index=False)
+    facts = {"kind": "adaptation", "task": task, "n": {"source": 9, "target": 8, "evaluated": 6}, "method": folder.name}
+    (folder / "metrics.json").write_text(json.dumps(facts))
+    (folder / "recipe.yaml").write_text(f"verb: adapt\nbackbone: null\ntarget_digest: {digest}\n")
+    return folder
+
+
+def test_runs_of_adapt_are_compared_on_the_target_rows_they_are_judged_on(tmp_path):
+    good, bad = adapted(tmp_path / "dann", "bbbbaabb"), adapted(tmp_path / "dan", "aabbaaaa")
+    found = compare_runs([good, bad])
+    assert found["n"] == 6 and [run["value"] for run in found["runs"]] == [1.0, pytest.approx(4 / 6)]
+    assert [run["strategy"] for run in found["runs"]] == ["dann", "dan"]
+    with pytest.raises(RunError, match="adapt to other targets"):
+        compare_runs([good, adapted(tmp_path / "other", "aabbaabb", digest="two")])
+    with pytest.raises(RunError, match="the target of this run has no labels"):
+        compare_runs([good, adapted(tmp_path / "bare", "aabbaabb", label=False)])
+    values = [adapted(tmp_path / name, "aabbaabb", task="regression") for name in ("v", "w")]
+    with pytest.raises(RunError, match="that predict values"):
+        compare_runs(values)

@@ -190,6 +190,36 @@ def test_dsbn_equals_separate_batch_norms():
         assert (torch.relu(pooled) - got).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_dsbn_of_a_layer_with_its_activation_inside(affine):
+    """As in most networks of timm: scale and shift come before the activation, and the layer has modules of its own."""
+    from timm.layers import BatchNormAct2d
+
+    from headstart.strategies.terms.dsbn import DSBN
+
+    torch.manual_seed(0)
+    network = nn.Sequential(BatchNormAct2d(3))
+    DSBN(affine=affine).rewire(network)
+    layer = network[0]
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([-1.0, 0.5, 2.0]))
+        layer.bias.copy_(torch.tensor([-0.5, 0.0, 1.0]))
+    layer.give_sources(2)
+    layer.rows = torch.tensor([0, 1, 2] * 4)
+    x = torch.randn(12, 3, 5, 5) * torch.tensor([1.0, 2, 3] * 4)[:, None, None, None]
+    got = network(x)
+    for d in range(3):
+        own = nn.BatchNorm2d(3)
+        own.weight, own.bias = layer.weight, layer.bias
+        torch.testing.assert_close(got[layer.rows == d], torch.relu(own(x[layer.rows == d])))
+        held = layer if d == 2 else layer.sources[d]
+        torch.testing.assert_close(held.running_var, own.running_var)
+        assert held.num_batches_tracked == 1
+    late = nn.BatchNorm2d(3, affine=False)(x[::3])  # the fault: scale and shift behind the activation
+    late = torch.relu(late) * layer.weight[:, None, None] + layer.bias[:, None, None]
+    assert (late - got[::3]).abs().max() > 0.1
+
+
 def test_dsbn_leaves_a_plain_network_with_the_targets_statistics():
     bound = objective("finetune+dsbn")
     copied = copy.deepcopy(bound)

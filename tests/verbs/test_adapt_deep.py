@@ -9,9 +9,10 @@ from PIL import Image
 
 import headstart as hs
 from headstart.adapters import METHODS
+from headstart.cli.adapt import chosen
 from headstart.cli.adapt_methods import GROUPS
 from headstart.cli.main import run as command
-from headstart.errors import DataError, HandshakeError, RecipeError
+from headstart.errors import DataError, HandshakeError, QuestionError, RecipeError, RunError
 from headstart.sources import load_source
 from headstart.strategies.terms.domains import DOMAIN_TERMS
 from headstart.verbs.adapt_choice import Choice
@@ -182,6 +183,41 @@ def test_names():
 def test_options_that_cannot_act_are_refused(options, words, npz, tmp_path):
     with pytest.raises(RecipeError, match=words):
         hs.adapt(*npz, out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["dann(weight=0)", "dann+dann", "mcd+adda", "finetune+mixstyle"])
+def test_the_way_out_is_one_of_this_verb(method, npz, tmp_path):
+    with pytest.raises(QuestionError) as said:
+        hs.adapt(*npz, method=method, out=tmp_path / "run")
+    assert "--strategy" not in str(said.value)
+
+
+def test_more_labels_than_rows_are_told(npz, tmp_path):
+    run = hs.adapt(*npz, method="dann", epochs=1, target_labels=500, out=tmp_path / "run")
+    assert any("2 of 120 target rows are left to judge by" in note for note in run.metrics["notes"])
+
+
+def test_a_tie_is_no_cost_and_names_no_other(npz):
+    said = [np.array(["a", "b"])] * 3
+    told = Choice("epoch", "infomax", ["1", "2", "3"], [0.1, 0.2, 0.3], 2, said, np.arange(2)).told(
+        np.array(["a", "a"]), np.arange(2), False
+    )
+    assert told["best"] == "3" == told["taken"] and told["cost"] == 0
+    assert chosen(told, "accuracy").endswith("by them no other is better")
+
+
+def test_a_run_is_no_source_and_no_network_of_images(npz, tmp_path):
+    run = hs.adapt(*npz, method="coral", out=tmp_path / "run")
+    with pytest.raises(DataError, match="a run folder is a model"):
+        hs.adapt(run.path, npz[1], method="shot")
+    with pytest.raises(RunError, match="a model of features"):
+        hs.evaluate(run.path, npz[1])
+
+
+def test_the_same_data_twice_is_refused(npz, tmp_path):
+    with pytest.raises(DataError, match="the same data"):
+        hs.adapt(npz[0], npz[0], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

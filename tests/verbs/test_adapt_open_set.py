@@ -35,7 +35,9 @@ def test_unknown_classes_are_answered_and_scored(domains, tmp_path, options):
     assert (table.predicted == "unknown")[lacks].mean() == pytest.approx(target["unk"]["value"])
     assert [row["class"] for row in run.metrics["per_class"]] == ["ant", "bee", "cat", "unknown"]
     assert (hs.predict(run.path, domains[1])["predicted"] == table.predicted).all()
-    assert "unknown" in (run.path / "report.html").read_text()
+    page = (run.path / "report.html").read_text()
+    assert "unknown" in page and "OS*" in page and "os star" not in page
+    assert any("right where they are predicted as unknown" in note for note in run.metrics["notes"])
 
 
 @pytest.mark.parametrize(

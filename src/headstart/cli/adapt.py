@@ -137,6 +137,8 @@ def chosen(choice: dict[str, Any], metric: str) -> str:
     line = f"{choice['what']} {choice['taken']} chosen by {choice['criterion']}, without target labels"
     if choice["cost"] is None:
         return line
+    if choice["cost"] == 0:
+        return f"{line}; by them no other is better"
     size = f"{choice['cost']:.1%}" if metric == "accuracy" else f"{choice['cost']:.3g}"
     return f"{line}; the best one by them is {size} better"
 

@@ -43,6 +43,13 @@ class Predictor:
     def __init__(self, folder: str | Path, device: str = "auto", head: str | None = None) -> None:
         folder = Path(folder)
         self.folder = folder / "model" if (folder / "model").is_dir() else folder
+        if (self.folder / "model.joblib").is_file():
+            raise RunError(
+                sentence(
+                    "this run of adapt has a model of features, and no network of images", got=str(folder),
+                    fix=f"headstart predict {folder} INPUT, or its report.html for the scores",
+                )
+            )  # fmt: skip
         if not (self.folder / "config.json").is_file():
             raise RunError(
                 sentence(

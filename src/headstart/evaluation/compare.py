@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from headstart.errors import RunError, sentence
 from headstart.evaluation.gain import beyond_noise, check_metric, paired_gain
@@ -45,12 +46,8 @@ def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]
         return compare_tasks(folders, tasks[0], metric)
     metric = "accuracy" if metric == "auto" else metric
     check_metric(metric)
-    tables = [
-        pd.read_csv(
-            folder / "predictions.csv", dtype={"path": str, "label": str, "predicted": str}, keep_default_na=False
-        )
-        for folder in folders
-    ]
+    tables = [_predictions(folder) for folder in folders]
+    _one_target(folders)
     own_classes = [{c.removeprefix("prob_") for c in t.columns if c.startswith("prob_")} for t in tables]
     for folder, found in zip(folders[1:], own_classes[1:], strict=True):
         if found != own_classes[0]:
@@ -91,6 +88,12 @@ def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]
     """The same for the other tasks, from the decoded predictions that the runs wrote."""
     scoring = SCORING[name]
     tables = [pd.read_csv(folder / "predictions.csv", dtype={"path": str}, keep_default_na=False) for folder in folders]
+    for folder, table in zip(folders, tables, strict=True):
+        if "path" not in table:
+            raise RunError(
+                sentence("runs of adapt that predict values cannot be compared", got=str(folder),
+                         fix="their report.html: each is judged against source only and target only there")
+            )  # fmt: skip
     shared = set(tables[0].path).intersection(*(set(t.path) for t in tables[1:]))
     if not shared:
         raise RunError(
@@ -138,9 +141,11 @@ def _compared(
             {
                 "run": name,
                 "value": value,
-                "n_own": m["n"]["test"],
-                "source": m["source_model"]["name"],
-                "strategy": m["strategy"]["name"],
+                "n_own": m["n"].get("test", m["n"].get("evaluated", n)),
+                "source": m["source_model"]["name"]
+                if "source_model" in m
+                else _recipe(folder).get("backbone") or "rows",
+                "strategy": m["strategy"]["name"] if "strategy" in m else m["method"],
             }
         )
     pairs: list[dict[str, Any]] = [
@@ -162,6 +167,38 @@ def holm(p_values: list[float]) -> list[float]:
         last = max(last, min(1.0, (len(p_values) - rank) * p_values[i]))
         found[i] = last
     return found
+
+
+def _predictions(folder: Path) -> pd.DataFrame:
+    """What a run said of its test images, or, of one of adapt, of the target rows that it was judged on, by ``path``."""
+    table = pd.read_csv(
+        folder / "predictions.csv",
+        dtype={"path": str, "row": str, "label": str, "predicted": str},
+        keep_default_na=False,
+    )
+    if "label" not in table:
+        raise RunError(sentence("nothing to compare by: the target of this run has no labels", got=str(folder)))
+    if "path" not in table:
+        table = table.rename(columns={"row": "path"})
+        table = table[table.split == "evaluated"] if "split" in table else table
+    return table
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    path = folder / "recipe.yaml"
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
+
+
+def _one_target(folders: list[Path]) -> None:
+    """Refuse rows of different targets: they are known by their place alone."""
+    recipes = [_recipe(folder) for folder in folders]
+    key = "target_digest" if recipes[0].get("target_digest") else "source_digest"
+    found = [recipe.get(key) if recipe.get("verb") == "adapt" else None for recipe in recipes]
+    for folder, digest in zip(folders[1:], found[1:], strict=True):
+        if digest != found[0] and None not in (digest, found[0]):
+            raise RunError(
+                sentence("the runs adapt to other targets", got=str(folder), allowed=f"that of {folders[0]}")
+            )
 
 
 def _some(names: set[str], most: int = 6) -> str:

@@ -12,8 +12,10 @@ from headstart.errors import RecipeError, sentence
 from headstart.folder import begin, finish, next_free, partial_of
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
+from headstart.verbs.adapt_names import in_its_words
 
 
+@in_its_words()
 def adapt(
     source: str | Path | Sequence[str | Path],
     target: str | Path | None,
@@ -77,7 +79,7 @@ def adapt(
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
     from headstart.training.device import pick_device
-    from headstart.verbs.adapt_check import check
+    from headstart.verbs.adapt_check import check, same_twice
     from headstart.verbs.adapt_question import Question
     from headstart.verbs.adapt_source_free import adapt_run, is_run, weight_of
     from headstart.verbs.adapt_work import answer
@@ -115,6 +117,7 @@ def adapt(
         paths, target, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
         workers=workers, progress=progress,
     )  # fmt: skip
+    same_twice(domains.source, domains.target)
     if domains.task == "regression" and classifier != "logistic":
         raise RecipeError(
             sentence("--classifier is for classes; these labels are values", got=classifier, fix="leave it out")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.feature_tables import FeatureTable
 from headstart.errors import DataError, RecipeError, sentence
 
 CLASSIFIERS = ("logistic", "1nn", "svm")
@@ -146,4 +147,17 @@ def too_few(n: int, where: str) -> None:
                 "the target is too small to say how its domain differs", where=where, got=f"{n} rows", allowed=f"{LEAST} or more",
                 fix="more of it without labels, or headstart predict with the source's model",
             )
+        )  # fmt: skip
+
+
+def same_twice(source: FeatureTable, target: FeatureTable) -> None:
+    """Refuse a target that is the source: its labels have been learned from, and no score of it means anything.
+
+    Raises:
+        DataError: the same rows in the same order.
+    """
+    if np.array_equal(source.X, target.X):
+        raise DataError(
+            sentence("source and target are the same data, so that there is nothing to adapt to", got=target.origin,
+                     fix="headstart fit, which holds out a part of one data set")
         )  # fmt: skip

@@ -59,7 +59,7 @@ class Choice:
             return float((said[mine].astype(str) == truth.astype(str)).mean())
 
         values = [float("nan") if said is None else worth(said) for said in self.said]
-        best = int(np.nanargmax(values))
+        best = self.taken if values[self.taken] == np.nanmax(values) else int(np.nanargmax(values))
         size = [abs(v) for v in values] if regression else values
         return out | {
             "measure": "mae" if regression else "accuracy", "worth": size, "best": self.names[best],

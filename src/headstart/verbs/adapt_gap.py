@@ -9,6 +9,7 @@ import numpy as np
 from headstart.data.feature_tables import FeatureTable
 from headstart.progress import Progress
 from headstart.verbs.adapt_methods import Adapted
+from headstart.verbs.adapt_names import answers_unknown
 from headstart.verbs.adapt_question import Question
 
 MAP_ROWS = 400
@@ -28,8 +29,14 @@ def observations(source: FeatureTable, target: FeatureTable, question: Question)
         unknown = sorted(set(target.y) - set(source.y))
         if unknown:
             share = float(np.isin(target.y, unknown).mean())
+            open_set = question.open_set is not None or answers_unknown(question.method)
+            right = (
+                "they are right where they are predicted as unknown"
+                if open_set
+                else "they can never be predicted, unless as unknown (--open-set, or --method osbp)"
+            )
             notes.append(
-                f"The source has no rows of class {', '.join(unknown[:5])}, {share:.1%} of the target: they can never be predicted, unless as unknown (--open-set, or --method osbp)."
+                f"The source has no rows of class {', '.join(unknown[:5])}, {share:.1%} of the target: {right}."
             )
         gone = sorted(set(source.y) - set(target.y))
         if gone:

@@ -90,6 +90,19 @@ def labelled_rows(target: FeatureTable, question: Question) -> tuple[np.ndarray,
     return few, rest
 
 
+def fewer_than_asked(y: np.ndarray | None, few: np.ndarray, question: Question) -> str:
+    """A sentence on classes of the target that have no more rows than labels were asked for; empty where all have."""
+    if y is None or question.task == "regression":
+        return ""
+    scarce = [str(c) for c in np.unique(y) if (y == c).sum() <= question.target_labels]
+    if not scarce:
+        return ""
+    return (
+        f"The target has no more than {question.target_labels} rows of class {', '.join(scarce[:5])}: all but one are learned from, "
+        f"and {len(y) - len(few)} of {len(y)} target rows are left to judge by."
+    )
+
+
 def fitted(
     question: Question,
     Xs: np.ndarray,

@@ -9,7 +9,7 @@ from typing import Any
 from headstart.progress import Progress
 from headstart.verbs.adapt_gap import facts, gap, labels_of, observations
 from headstart.verbs.adapt_judge import Judge
-from headstart.verbs.adapt_methods import Adapted, fitted, labelled_rows
+from headstart.verbs.adapt_methods import Adapted, fewer_than_asked, fitted, labelled_rows
 from headstart.verbs.adapt_names import is_deep, whole_network
 from headstart.verbs.adapt_question import Question
 from headstart.verbs.domains import Domains
@@ -58,6 +58,8 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     Xs, Xt = (scaler.transform(table.X).astype(table.X.dtype, copy=False) for table in (source, target))
     notes = [*domains.notes, *observations(source, target, question)]
     few, rest = labelled_rows(target, question)
+    if len(few) and (told := fewer_than_asked(target.y, few, question)):
+        notes.append(told)
     if is_deep(question.method):
         from headstart.verbs.adapt_deep import deep, image_rows
 

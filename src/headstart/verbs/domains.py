@@ -77,6 +77,12 @@ def read_all(
     paths = (
         [*sources] if target is None or (domain_col is not None and not Path(target).exists()) else [*sources, target]
     )
+    for path in paths:
+        if (Path(path) / "recipe.yaml").is_file():
+            raise DataError(
+                sentence("a run folder is a model, and adapt learns from data", got=str(path),
+                         fix="its data as SOURCE; without them, in Python, headstart.training.source_free (SHOT)")
+            )  # fmt: skip
     kinds = [kind_of(path) for path in paths]
     kind = kinds[0]
     other = next((i for i, found in enumerate(kinds) if found != kind), None)

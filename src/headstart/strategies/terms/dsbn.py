@@ -146,14 +146,25 @@ class _OfDomains(nn.Module):
             if d == count:
                 out = out.index_copy(0, mine, super().forward(x[mine]).to(out.dtype))  # type: ignore[misc]
                 continue
-            layer = self.sources[d]
-            layer.training = self.training
-            y = layer(x[mine])
-            if not self.own_affine and self.weight is not None:
-                shape = (1, -1, *[1] * (x.ndim - 2))
-                y = y * self.weight.view(shape) + self.bias.view(shape)  # type: ignore[operator]
+            with self._with_numbers_of(self.sources[d]):
+                y = super().forward(x[mine])  # type: ignore[misc]
             out = out.index_copy(0, mine, y.to(out.dtype))
         return out
+
+    @contextmanager
+    def _with_numbers_of(self, source: nn.Module) -> Iterator[None]:
+        """A pass with a source's statistics, and its scale and shift where it has them; what else the layer does (an
+        activation behind the scale, in timm's) is its own."""
+        buffers, parameters = dict(self._buffers), dict(self._parameters)
+        self._buffers.update(source._buffers)
+        if self.own_affine:
+            self._parameters.update(source._parameters)
+        try:
+            yield
+        finally:
+            source._buffers.update({name: self._buffers[name] for name in source._buffers})
+            self._buffers.update(buffers)
+            self._parameters.update(parameters)
 
 
 _CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
