@@ -209,8 +209,10 @@ def test_a_tie_is_no_cost_and_names_no_other(npz):
 
 def test_a_run_is_no_source_and_no_network_of_images(npz, tmp_path):
     run = hs.adapt(*npz, method="coral", out=tmp_path / "run")
-    with pytest.raises(DataError, match="a run folder is a model"):
+    with pytest.raises(RunError, match="this run of adapt is a model over features"):
         hs.adapt(run.path, npz[1], method="shot")
+    with pytest.raises(DataError, match="a run folder is a model"):
+        hs.adapt(npz[0], run.path, method="dann")
     with pytest.raises(RunError, match="a model of features"):
         hs.evaluate(run.path, npz[1])
 

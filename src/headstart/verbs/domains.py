@@ -81,7 +81,7 @@ def read_all(
         if (Path(path) / "recipe.yaml").is_file():
             raise DataError(
                 sentence("a run folder is a model, and adapt learns from data", got=str(path),
-                         fix="its data as SOURCE; without them, in Python, headstart.training.source_free (SHOT)")
+                         fix="its data; or the run of images as the only SOURCE, with --method shot")
             )  # fmt: skip
     kinds = [kind_of(path) for path in paths]
     kind = kinds[0]
