@@ -12,7 +12,7 @@ from headstart.errors import RecipeError, sentence
 from headstart.folder import begin, finish, next_free, partial_of
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
-from headstart.verbs.adapt_names import in_its_words
+from headstart.verbs.adapt_words import in_its_words
 
 
 @in_its_words()

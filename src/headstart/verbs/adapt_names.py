@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from headstart.adapters.catalogue import METHODS
-from headstart.errors import QuestionError, RecipeError, near, sentence
+from headstart.errors import RecipeError, near, sentence
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.presets import PRESETS
 from headstart.strategies.strategy import Strategy
@@ -16,22 +14,6 @@ from headstart.strategies.tunings import TUNINGS
 
 OF_TARGET = frozenset({"target_stream", "unlabelled_target", "labelled_target"})
 """Needs of a term that learns from the target."""
-
-
-NOTHING_ADAPTED = re.compile(r"--strategy (probe or finetune|finetune|'finetune\+l2sp')$")
-"""Ways out that leave no term of adaptation, and that ``--method`` would refuse in turn."""
-
-
-@contextmanager
-def in_its_words() -> Iterator[None]:
-    """Errors of strategies name the option of this verb, ``--method``, and a way out that it takes."""
-    try:
-        yield
-    except QuestionError as error:
-        text = NOTHING_ADAPTED.sub("--method dann, or source_only", str(error)).replace("--strategy", "--method")
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
 
 
 def is_deep(method: str) -> bool:
