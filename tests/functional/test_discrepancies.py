@@ -9,6 +9,7 @@ from scipy.stats import moment, wasserstein_distance
 from sklearn.metrics.pairwise import rbf_kernel
 
 from headstart.functional import kernels
+from headstart.functional.adaptation_ramp import adaptation_ramp
 from headstart.functional.bsp import largest_singular_values
 from headstart.functional.central_moments import central_moment_discrepancy
 from headstart.functional.class_alignment import contrastive_discrepancy
@@ -18,7 +19,6 @@ from headstart.functional.gaussian_mixture_kernel import gaussian_kernels, media
 from headstart.functional.joint_mmd import joint_kernel
 from headstart.functional.mmd import kernel_discrepancy
 from headstart.functional.shares import shares
-from headstart.functional.sigmoid_ramp import sigmoid_ramp
 from headstart.functional.sliced_wasserstein import random_directions, sliced_wasserstein
 
 
@@ -428,7 +428,7 @@ def test_a_domain_without_rows_gives_nothing_with_its_gradient_intact(name, miss
 
 
 def test_the_ramp_is_the_papers():
-    assert sigmoid_ramp(0.0) == 0
-    assert sigmoid_ramp(0.5) == pytest.approx(math.tanh(2.5))  # 2 sigmoid(x) - 1 = tanh(x / 2)
-    assert sigmoid_ramp(1.0, 4) == pytest.approx(math.tanh(2.0))
-    assert sigmoid_ramp(0.0, 0) == 1
+    assert adaptation_ramp(0.0) == 0
+    assert adaptation_ramp(0.5) == pytest.approx(math.tanh(2.5))  # 2 sigmoid(x) - 1 = tanh(x / 2)
+    assert adaptation_ramp(1.0, 4) == pytest.approx(math.tanh(2.0))
+    assert adaptation_ramp(0.0, 0) == 1

@@ -20,7 +20,7 @@ from headstart.functional.open_set import boundary_loss
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import WORDS, handshake
 from headstart.strategies.procedures.procedure import Procedure, task_loss
-from headstart.strategies.terms import iwan, mme, osbp, pada
+from headstart.strategies.terms import adversary, iwan, mme, osbp, pada
 from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.weights import reweighters
 from headstart.tasks.classification import Classification
@@ -328,7 +328,7 @@ def test_head_and_backbone_pull_in_opposite_directions(name):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("fault", [lambda x: x, torch.Tensor.detach], ids=["not reversed", "detached"])
 def test_a_lost_reversal_is_caught(name, fault, monkeypatch):
-    monkeypatch.setattr(CASES[name][0], "reverse_gradient", fault)
+    monkeypatch.setattr(adversary, "reverse_gradient", fault)
     with pytest.raises(AssertionError):
         fact_reversed(*CASES[name])
 

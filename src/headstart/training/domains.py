@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,8 +51,12 @@ class Labelled:
         def part(column: np.ndarray | None) -> torch.Tensor | None:
             return None if column is None else torch.as_tensor(column[index.numpy()])
 
-        weights = None if self.weights is None else (self.weights / self.weights.mean()).astype(np.float32)
-        return Batch(inputs, part(self.targets), index, domain=part(self.domain), weights=part(weights))
+        return Batch(inputs, part(self.targets), index, domain=part(self.domain), weights=part(self.scaled_weights))
+
+    @cached_property
+    def scaled_weights(self) -> np.ndarray | None:
+        """``weights`` at a mean of 1, float32."""
+        return None if self.weights is None else (self.weights / self.weights.mean()).astype(np.float32)
 
 
 class DomainBatches:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from headstart.errors import HandshakeError, sentence
+from headstart.functional.gradient_reversal import reverse_gradient
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Seen, Start
 
@@ -50,6 +51,13 @@ def check_hidden(name: str, hidden: float) -> None:
         RecipeError: not a whole number from 1 on.
     """
     check_argument(name, "hidden", hidden, hidden >= 1 and hidden == int(hidden), "a whole number from 1 on")
+
+
+def against_the_head(seen: Seen) -> torch.Tensor | None:
+    """(U, K) outputs of the target's rows behind a reversed gradient, so that head and backbone pull apart; ``None`` without such rows."""
+    if seen.target_features is None or not len(seen.target_features):
+        return None
+    return seen.model.head(seen.model.dropout(reverse_gradient(seen.target_features))).float()
 
 
 def nothing(seen: Seen) -> torch.Tensor:

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from headstart.functional.adaptation_ramp import adaptation_ramp
 from headstart.functional.domain_risks import row_factors
 from headstart.functional.moment_matching import moment_distances, moments
 from headstart.strategies.terms.checks import check_argument
-from headstart.strategies.terms.several_sources import SourceShares, ramped
+from headstart.strategies.terms.several_sources import SourceShares
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 from headstart.tasks.task import Model
 
@@ -95,7 +96,7 @@ class _Moments(SourceShares):
             for i, d in zip(there, to_target, strict=True):
                 self.distances[:, i] += torch.stack([d, torch.ones_like(d)])
         w = self.shares[there] / self.shares[there].sum()
-        return self.term.weight * ramped(seen.progress, self.term.ramp) * (w @ to_target + pairs)
+        return self.term.weight * adaptation_ramp(seen.progress, self.term.ramp) * (w @ to_target + pairs)
 
 
 @torch.no_grad()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from headstart.functional.adaptation_ramp import adaptation_ramp
 from headstart.functional.domain_classifier import domain_loss
 from headstart.functional.domain_risks import row_factors
 from headstart.functional.gradient_reversal import reverse_gradient
 from headstart.functional.source_weights import best_case_shares, worst_case_shares
 from headstart.strategies.terms.checks import check_argument
-from headstart.strategies.terms.several_sources import SourceShares, ramped
+from headstart.strategies.terms.several_sources import SourceShares
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -119,5 +120,5 @@ class _Discriminators(SourceShares):
 
     def forward(self, seen: Seen) -> torch.Tensor:
         # every discriminator learns alike, so that all L_i can be compared; the features hear each by its share
-        coefficients = ramped(seen.progress, self.term.ramp) * self.sources * self.now
+        coefficients = adaptation_ramp(seen.progress, self.term.ramp) * self.sources * self.now
         return self.term.weight * self.domain_losses(seen, coefficients).mean()

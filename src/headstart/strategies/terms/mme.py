@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from headstart.functional.entropies import entropy
-from headstart.functional.gradient_reversal import reverse_gradient
-from headstart.strategies.terms.adversary import nothing
+from headstart.strategies.terms.adversary import against_the_head, nothing
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
 
@@ -45,8 +44,5 @@ class _Minimax(Penalty):
         self.term = term
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        if seen.target_features is None or not len(seen.target_features):
-            return nothing(seen)
-        model = seen.model
-        outputs = model.head(model.dropout(reverse_gradient(seen.target_features)))
-        return -self.term.weight * entropy(outputs.float()).mean()
+        outputs = against_the_head(seen)
+        return nothing(seen) if outputs is None else -self.term.weight * entropy(outputs).mean()

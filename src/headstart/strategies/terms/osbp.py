@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from headstart.functional.gradient_reversal import reverse_gradient
 from headstart.functional.open_set import boundary_loss
-from headstart.strategies.terms.adversary import nothing
+from headstart.strategies.terms.adversary import against_the_head, nothing
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -51,8 +50,5 @@ class _Boundary(Penalty):
         self.term = term
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        if seen.target_features is None or not len(seen.target_features):
-            return nothing(seen)
-        model = seen.model
-        outputs = model.head(model.dropout(reverse_gradient(seen.target_features)))
-        return self.term.weight * boundary_loss(outputs, self.term.t)
+        outputs = against_the_head(seen)
+        return nothing(seen) if outputs is None else self.term.weight * boundary_loss(outputs, self.term.t)

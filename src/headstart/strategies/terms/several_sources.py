@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from headstart.functional.domain_risks import domain_risks
-from headstart.functional.gradient_reversal import adversarial_schedule
 from headstart.strategies.terms.term import Penalty, Seen, Start
 from headstart.tasks.task import Model
 
@@ -35,8 +34,3 @@ class SourceShares(Penalty):
         with torch.no_grad():
             each = self.task.each(seen.outputs.float(), batch.targets)
             return domain_risks(each, batch.domain, self.sources, seen.weights)
-
-
-def ramped(progress: float, ramp: float) -> float:
-    """The schedule of DANN, :func:`headstart.functional.gradient_reversal.adversarial_schedule`; 1 throughout where ``ramp`` is 0."""
-    return adversarial_schedule(progress, ramp) if ramp else 1.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from headstart.errors import HandshakeError, sentence
+from headstart.functional.adaptation_ramp import adaptation_ramp
 from headstart.functional.shares import nothing, shares
-from headstart.functional.sigmoid_ramp import sigmoid_ramp
 from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 
@@ -67,7 +67,7 @@ class OnTwoDomains(Term):
     Args:
         weight: > 0.
         ramp: >= 0, how fast the weight grows with the share p of the training that has passed
-            (:func:`headstart.functional.sigmoid_ramp.sigmoid_ramp`); 0: it does not, the whole weight from the start.
+            (:func:`headstart.functional.adaptation_ramp.adaptation_ramp`); 0: it does not, the whole weight from the start.
 
     Raises:
         RecipeError: arguments out of range.
@@ -110,7 +110,7 @@ class _Between(Penalty):
 
     def forward(self, seen: Seen) -> torch.Tensor:
         with torch.autocast(seen.features.device.type, enabled=False):
-            factor = self.term.weight * sigmoid_ramp(seen.progress, self.term.ramp)
+            factor = self.term.weight * adaptation_ramp(seen.progress, self.term.ramp)
             return factor * self.term.between(two_sides(seen)) + nothing(seen.features, seen.outputs)
 
 

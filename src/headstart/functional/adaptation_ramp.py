@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from headstart.functional.gradient_reversal import adversarial_schedule
 
 
-def sigmoid_ramp(progress: float, rate: float = 10.0) -> float:
+def adaptation_ramp(progress: float, rate: float = 10.0) -> float:
     """``2 / (1 + exp(-rate p)) - 1``: 0 at the beginning, when features say little, 0.99 halfway with the papers' rate of 10.
 
     Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17, 2016; Long et al. 2017 (JAN).
@@ -14,4 +14,4 @@ def sigmoid_ramp(progress: float, rate: float = 10.0) -> float:
         progress: p, the share of the training that has passed, in [0, 1).
         rate: >= 0; 0 for no ramp, 1 throughout.
     """
-    return 2 / (1 + math.exp(-rate * progress)) - 1 if rate else 1.0
+    return adversarial_schedule(progress, rate) if rate else 1.0
