@@ -18,7 +18,7 @@ import pandas as pd
 from adaptation_pair import Pair, drawn
 from PIL import Image
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.images import read_image
 from headstart.data.loader import DecodedCache
 from headstart.data.readers import read_dataset
@@ -55,7 +55,7 @@ class Domains(Pair):
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def images(path: Path) -> ImageDataset:
+def images(path: Path) -> Dataset:
     return scan(read_dataset(str(path)), cache_dir=cache_root(), on_bad="skip", workers=1, progress=SILENT)[0]
 
 
@@ -155,7 +155,7 @@ def pixels(path: Path, side: int) -> Rows:
     if not kept.exists():
         grey = [
             Image.fromarray(read_image(ref)[0].numpy()).resize((side, side), Image.Resampling.BOX)
-            for ref in dataset.images
+            for ref in dataset.inputs
         ]
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, X=np.stack([np.asarray(picture, float).ravel() / 255 for picture in grey]))

@@ -55,7 +55,7 @@ def plain(source: Any, train_set: Any, epochs: int, batch: int) -> list[float]:
     torch.manual_seed(0)
     net = nn.Sequential(copy.deepcopy(source.backbone), nn.Linear(source.width, len(train_set.classes)))
     net.to(memory_format=torch.channels_last)
-    data = Decoded([read_image(ref) for ref in train_set.images], train_set.labels, source.preprocessing)
+    data = Decoded([read_image(ref) for ref in train_set.inputs], train_set.labels, source.preprocessing)
     loader = DataLoader(data, batch_size=batch, shuffle=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-4, weight_decay=0.01)
     total = epochs * len(loader)

@@ -99,7 +99,7 @@ def main() -> None:
         folder.mkdir()
         paths = make_images(folder, args.images)
         dataset, _ = scan(read_images(paths), cache_dir=Path(root) / "cache")
-        order = [str(path) for path in dataset.images]
+        order = [str(path) for path in dataset.inputs]
         few = dataset.subset(np.arange(min(32, len(dataset))))
         sample = next(iter(batches(few, preprocessing, batch_size=32))).inputs
         for name in args.models:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.evaluation.metrics import point_metrics
 from headstart.folder import cache_root
 from headstart.progress import SILENT
@@ -53,7 +53,7 @@ def with_noise(labels: np.ndarray, k: int, share: float, seed: int) -> np.ndarra
     return changed
 
 
-def sets(study: str, target: Prepared, seed: int) -> tuple[ImageDataset, ImageDataset | None]:
+def sets(study: str, target: Prepared, seed: int) -> tuple[Dataset, Dataset | None]:
     """Training images as the study has them, and the unlabelled ones."""
     train = target.split("train")
     assert train.labels is not None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
 from headstart.evaluation.gain import beyond_noise, paired_gain
 from headstart.evaluation.metrics import point_metrics
@@ -85,7 +85,7 @@ def run_cell(cell: tuple[str, str, int, str, str], data: Path, targets: dict[Any
             progress=SILENT,
         )
     prepared = targets[key]
-    train_set: ImageDataset = prepared.split("train")
+    train_set: Dataset = prepared.split("train")
     test_set = prepared.split("test")
     start = time.perf_counter()
     by_steps = strategy not in ("probe", "raw_pixels")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.sources.source import Layer, LoadReport, Source
 
@@ -39,7 +39,7 @@ def forgets() -> Source:
     )  # fmt: skip
 
 
-def reds(n: int, seed: int = 0, classes: int = 2) -> ImageDataset:
+def reds(n: int, seed: int = 0, classes: int = 2) -> Dataset:
     """Noise pictures whose mean red tells the class; green and blue tell nothing."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
@@ -50,4 +50,4 @@ def reds(n: int, seed: int = 0, classes: int = 2) -> ImageDataset:
         pictures.append(picture.clip(0, 255).astype(np.uint8))
     digests = np.array([hashlib.sha256(p.tobytes()).hexdigest()[:24] for p in pictures])
     names = tuple("abcdef"[:classes])
-    return ImageDataset(pictures, labels, names, np.array(["train"] * n), digests=digests)
+    return Dataset(pictures, labels, names, np.array(["train"] * n), digests=digests)

@@ -180,7 +180,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return state
 
     def _dataset(self, X: Any, labels: np.ndarray | None) -> Any:
-        from headstart.data.dataset import ImageDataset
+        from headstart.data.dataset import Dataset
 
         if hasattr(X, "to_numpy"):
             X = X.to_numpy()
@@ -205,8 +205,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         images = [_picture(item, self.value_range_) for item in X]
         if labels is not None and len(labels) != len(images):
             raise DataError(sentence("X and y have unequal lengths", got=f"{len(images)} images, {len(labels)} labels"))
-        return ImageDataset(
-            images=images,
+        return Dataset(
+            inputs=images,
             labels=labels,
             classes=tuple(map(str, self.classes_)),
             splits=np.full(len(images), "train"),

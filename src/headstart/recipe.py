@@ -72,6 +72,7 @@ class Recipe(BaseModel):
     label_delimiter: str | None = Field(None, description="Between the labels in one cell of a table (multilabel).")
     order: list[str] | None = Field(None, description="Names of the ranks from low to high (ordinal).")
     path_col: str | None = Field(None, description="Column of a table that holds the image path.")
+    text_col: str | None = Field(None, description="Column of a table that holds the texts.")
     label_col: str | None = Field(
         None, description="Column of a table that holds the label; several with commas: 0/1 columns, or levels."
     )
@@ -100,6 +101,9 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of splits, weights, batches and augmentation.")
     seeds: int = Field(1, ge=1, description="Repeat with this many seeds and report mean and standard deviation.")
     image_size: int | None = Field(None, ge=16, le=2048, description="Input side in pixels; default: the source's own.")
+    max_length: int | None = Field(
+        None, ge=4, le=32768, description="Tokens of a text at most; default: the source's own limit, at most 512."
+    )
 
     epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
@@ -172,6 +176,11 @@ class Recipe(BaseModel):
     verify: bool = Field(True, description="Reload the saved model in a fresh process and compare its predictions.")
     log: list[str] = Field(default_factory=list, description="Also write: tensorboard.")
     lang: Literal["en", "zh"] = Field("en", description="Language of the report.")
+
+    @property
+    def input_size(self) -> int | None:
+        """Side of an image in pixels or tokens of a text, where one is asked for."""
+        return self.image_size if self.max_length is None else self.max_length
 
     @property
     def stepwise_set(self) -> list[str]:

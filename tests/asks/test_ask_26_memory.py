@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from headstart.data.batch import Batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import OutOfMemory
 from headstart.progress import SILENT, Progress
@@ -207,7 +207,7 @@ def test_other_errors_are_not_taken_for_memory():
 
 def test_ask_26_evaluation_goes_on_in_smaller_pieces():
     rng = np.random.default_rng(0)
-    data = ImageDataset(
+    data = Dataset(
         [rng.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(20)],
         np.arange(20) % 3,
         ("a", "b", "c"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headstart.data.augment import PRESETS, Augmentation, augmentation, mix_batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import RecipeError
@@ -79,10 +79,10 @@ def test_mixup_shares_follow_beta():
     assert np.var(shares) == pytest.approx(0.4**2 / ((0.8) ** 2 * 1.8), abs=0.02)  # a b / ((a+b)^2 (a+b+1))
 
 
-def data(n: int = 10) -> ImageDataset:
+def data(n: int = 10) -> Dataset:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (30, 30, 3), dtype=np.uint8) for _ in range(n)]
-    return ImageDataset(
+    return Dataset(
         images, np.arange(n) % 2, ("a", "b"), np.full(n, "train"), digests=np.array([str(i) for i in range(n)])
     )
 

@@ -131,7 +131,7 @@ def test_ask21_paths_are_relative_to_the_table(tmp_path, monkeypatch):
         tmp_path / "deep" / "t.csv", index=False
     )
     monkeypatch.chdir("/")
-    assert read_dataset(tmp_path / "deep" / "t.csv").images[0] == str(tmp_path / "deep" / "img" / "1.png")
+    assert read_dataset(tmp_path / "deep" / "t.csv").inputs[0] == str(tmp_path / "deep" / "img" / "1.png")
 
 
 def test_tables_whose_files_are_missing(tmp_path):

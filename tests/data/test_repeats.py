@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from headstart.data.augment import PRESETS
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import batches, times
 from headstart.data.preprocessing import Preprocessing
 
@@ -12,10 +12,10 @@ PREP = Preprocessing(size=24)
 LIGHT = PRESETS["light"]
 
 
-def data(n: int = 10) -> ImageDataset:
+def data(n: int = 10) -> Dataset:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (30, 30, 3), dtype=np.uint8) for _ in range(n)]
-    return ImageDataset(images, np.arange(n) % 2, ("a", "b"), np.full(n, "train"))
+    return Dataset(images, np.arange(n) % 2, ("a", "b"), np.full(n, "train"))
 
 
 def test_every_image_comes_m_times_in_one_batch():

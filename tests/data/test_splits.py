@@ -5,23 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.splits import make_splits
 from headstart.errors import DataError
 
 
-def dataset(labels, groups=None, digests=None, splits=None) -> ImageDataset:
+def dataset(labels, groups=None, digests=None, splits=None) -> Dataset:
     labels = np.asarray(labels)
     n = len(labels)
-    return ImageDataset(
-        images=[str(i) for i in range(n)], labels=labels, classes=tuple(f"c{k}" for k in range(labels.max() + 1)),
+    return Dataset(
+        inputs=[str(i) for i in range(n)], labels=labels, classes=tuple(f"c{k}" for k in range(labels.max() + 1)),
         splits=np.full(n, "", dtype="U5") if splits is None else np.asarray(splits, dtype="U5"),
         groups=groups, digests=np.array([f"d{i}" for i in range(n)]) if digests is None else np.asarray(digests),
     )  # fmt: skip
 
 
 def by_split(found, split):
-    return {found.images[i] for i in np.flatnonzero(found.splits == split)}
+    return {found.inputs[i] for i in np.flatnonzero(found.splits == split)}
 
 
 @settings(max_examples=60, deadline=None)

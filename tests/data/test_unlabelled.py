@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from headstart.data.augment import Augmentation, strong_view
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache
 from headstart.data.preprocessing import Preprocessing
 from headstart.data.scan import scan
@@ -21,7 +21,7 @@ PREP = Preprocessing(size=24)
 
 
 @pytest.fixture
-def target(tmp_path) -> ImageDataset:
+def target(tmp_path) -> Dataset:
     """12 labelled files, the last four of which are for validation and test."""
     folder = tmp_path / "labelled"
     folder.mkdir()
@@ -31,7 +31,7 @@ def target(tmp_path) -> ImageDataset:
         paths.append(str(folder / f"{i}.png"))
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(paths[-1])
     splits = np.array(["train"] * 8 + ["valid"] * 2 + ["test"] * 2)
-    made, _ = scan(ImageDataset(paths, np.arange(12) % 2, ("a", "b"), splits), cache_dir=tmp_path / "cache")
+    made, _ = scan(Dataset(paths, np.arange(12) % 2, ("a", "b"), splits), cache_dir=tmp_path / "cache")
     return made
 
 
@@ -46,7 +46,7 @@ def folder(tmp_path, target):
         Image.fromarray(rng.integers(0, 256, (24, 30, 3), dtype=np.uint8)).save(path)
     (root / "broken.png").write_bytes(b"\x89PNG no")
     for i in (0, 8, 10, 11):
-        (root / f"copy{i}.png").write_bytes(Path(target.images[i]).read_bytes())
+        (root / f"copy{i}.png").write_bytes(Path(target.inputs[i]).read_bytes())
     return root
 
 
@@ -95,17 +95,17 @@ def test_nothing_left_and_nothing_there(target, tmp_path):
     only.mkdir()
     with pytest.raises(DataError, match="there are no images"):
         read_unlabelled(only, target, cache_dir=tmp_path / "cache")
-    (only / "x.png").write_bytes(Path(target.images[11]).read_bytes())
+    (only / "x.png").write_bytes(Path(target.inputs[11]).read_bytes())
     with pytest.raises(DataError, match="no unlabelled image to learn from.*1 that are test or validation images"):
         read_unlabelled(only, target, cache_dir=tmp_path / "cache")
     with pytest.raises(DataError, match="no such folder or file"):
         read_unlabelled(tmp_path / "onl", target, cache_dir=tmp_path / "cache")
 
 
-def images(n: int = 7) -> ImageDataset:
+def images(n: int = 7) -> Dataset:
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (30, 30, 3), dtype=np.uint8) for _ in range(n)]
-    return ImageDataset(pictures, None, (), np.full(n, ""), digests=np.array([f"u{i}" for i in range(n)]))
+    return Dataset(pictures, None, (), np.full(n, ""), digests=np.array([f"u{i}" for i in range(n)]))
 
 
 def test_every_image_comes_once_a_round():

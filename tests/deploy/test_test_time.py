@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import headstart
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.deploy import test_time
 from headstart.deploy.predictor import Predictor
 from headstart.deploy.test_time import TestTime, adapt_in_place, adapting, chunks, parse_test_time, refuse
@@ -133,7 +133,7 @@ def test_tent_begins_anew_in_each_call(tiny_source):
 def noise(n):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (32, 32, 3), dtype=np.uint8) for _ in range(n)]
-    return ImageDataset(images, None, tuple("abcde"), np.full(n, ""))
+    return Dataset(images, None, tuple("abcde"), np.full(n, ""))
 
 
 @pytest.mark.parametrize(("n", "size"), [(2, 64), (3, 2), (10, 3), (64, 64), (65, 64), (1000, 64)])
@@ -153,7 +153,7 @@ def test_how_images_are_cut_matters_and_their_answers_keep_their_places(tiny_sou
     dataset = noise(8)
     whole = predictor.probabilities(dataset, adapt="bn(prior=0)", batch_size=8)
     assert not np.allclose(whole, predictor.probabilities(dataset, adapt="bn(prior=0)", batch_size=4), atol=1e-4)
-    images = torch.stack([predictor.source.preprocessing(torch.as_tensor(i).permute(2, 0, 1)) for i in dataset.images])
+    images = torch.stack([predictor.source.preprocessing(torch.as_tensor(i).permute(2, 0, 1)) for i in dataset.inputs])
     trained = copy.deepcopy(predictor.source.backbone).train()  # the statistics of the batch, as in training
     with torch.no_grad():
         weight, bias = predictor.source.head

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.views import view, view_names
 from headstart.deploy.predictor import Predictor, head_outputs
 from headstart.errors import RunError
@@ -13,7 +13,7 @@ from headstart.errors import RunError
 def noise(n):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (32, 32, 3), dtype=np.uint8) for _ in range(n)]
-    return ImageDataset(images, None, tuple("abcde"), np.full(n, ""))
+    return Dataset(images, None, tuple("abcde"), np.full(n, ""))
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_it_is_the_mean_over_the_views(predictor, flip):
     dataset = noise(5)
     predictor.flip = flip
     found = predictor.probabilities(dataset, tta=4)
-    images = torch.stack([predictor.source.preprocessing(torch.as_tensor(i).permute(2, 0, 1)) for i in dataset.images])
+    images = torch.stack([predictor.source.preprocessing(torch.as_tensor(i).permute(2, 0, 1)) for i in dataset.inputs])
     backbone = predictor.source.backbone.eval()
     with torch.no_grad():
         each = [

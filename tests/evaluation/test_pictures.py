@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import BadImage
 from headstart.evaluation.pictures import MISTAKES, SAMPLES, SIDE, collect_pictures, thumbnail
 from headstart.evaluation.scoring.classification import ClassScoring
@@ -25,14 +25,14 @@ def grey(level: int, height: int = 40, width: int = 60) -> torch.Tensor:
     return torch.full((3, height, width), level, dtype=torch.uint8)
 
 
-def mistakes(test_set: ImageDataset, p: np.ndarray):
+def mistakes(test_set: Dataset, p: np.ndarray):
     return ClassScoring().worst(p, test_set.labels, Classification(test_set.classes), test_set.classes)
 
 
-def dataset(n: int, k: int, split: str) -> ImageDataset:
+def dataset(n: int, k: int, split: str) -> Dataset:
     """``images`` are numbers, which the reader below turns into a grey of that level."""
-    return ImageDataset(
-        images=[f"{i}.png" for i in range(n)],
+    return Dataset(
+        inputs=[f"{i}.png" for i in range(n)],
         labels=np.arange(n) % k,
         classes=tuple(f"class {c}" for c in range(k)),
         splits=np.full(n, split),

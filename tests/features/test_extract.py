@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import headstart.features.extract as extraction
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import RecipeError, WorkError
 from headstart.features.extract import cache_folder, extract
@@ -59,11 +59,11 @@ def source(kind: type[Small] = Small, width: int = 6, digest: str = "small", siz
     )  # fmt: skip
 
 
-def images(n: int, seed: int = 0) -> ImageDataset:
+def images(n: int, seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
     pictures = [rng.integers(0, 256, (20 + i % 3, 24, 3)).astype(np.uint8) for i in range(n)]
     digests = np.array([hashlib.sha256(picture.tobytes()).hexdigest()[:24] for picture in pictures])
-    return ImageDataset(pictures, np.arange(n) % 2, ("a", "b"), np.array(["train"] * n), digests=digests)
+    return Dataset(pictures, np.arange(n) % 2, ("a", "b"), np.array(["train"] * n), digests=digests)
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +71,8 @@ def counter() -> None:
     Small.seen = 0
 
 
-def expected(data: ImageDataset, model: Source) -> np.ndarray:
-    x = torch.stack([model.preprocessing(torch.from_numpy(p).permute(2, 0, 1)) for p in data.images])
+def expected(data: Dataset, model: Source) -> np.ndarray:
+    x = torch.stack([model.preprocessing(torch.from_numpy(p).permute(2, 0, 1)) for p in data.inputs])
     return plain(model.backbone, "cpu")(x).numpy()
 
 

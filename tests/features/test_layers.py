@@ -7,18 +7,18 @@ import pytest
 import torch
 
 import headstart.features.extract as extraction
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
 from headstart.sources import load_source
 from headstart.sources.taps import at_layer
 
 
-def images(n: int, seed: int = 0) -> ImageDataset:
+def images(n: int, seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
     pictures = [rng.integers(0, 256, (20 + i % 3, 24, 3)).astype(np.uint8) for i in range(n)]
     digests = np.array([hashlib.sha256(picture.tobytes()).hexdigest()[:24] for picture in pictures])
-    return ImageDataset(pictures, np.arange(n) % 2, ("a", "b"), np.array(["train"] * n), digests=digests)
+    return Dataset(pictures, np.arange(n) % 2, ("a", "b"), np.array(["train"] * n), digests=digests)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_each_stage_is_that_of_the_backbone_and_the_last_is_that_of_extract(sour
     parts = found.parts()
     plain = extract(source, data, cache_dir=None, precision=precision).X
     np.testing.assert_allclose(parts[-1], plain, rtol=1e-5, atol=1e-5)
-    x = torch.stack([source.preprocessing(torch.from_numpy(p).permute(2, 0, 1)) for p in data.images])
+    x = torch.stack([source.preprocessing(torch.from_numpy(p).permute(2, 0, 1)) for p in data.inputs])
     with torch.inference_mode():
         for part, tap in zip(parts, found.taps, strict=True):
             true = at_layer(source, tap.layer).backbone.eval()(x).numpy()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import headstart.ranking.choose as choose
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import WorkError
 from headstart.evaluation.metrics import point_metrics
 from headstart.ranking.choose import Candidate, choose_strategy
@@ -33,7 +33,7 @@ class Race:
         return SimpleNamespace(name=name)
 
     def probabilities(self, moved, source, classes, test, **rest):
-        easy = np.array([float(str(ref)) for ref in test.images]) < self.shares[moved.name]
+        easy = np.array([float(str(ref)) for ref in test.inputs]) < self.shares[moved.name]
         said = np.where(easy, test.labels, 1 - test.labels)
         return np.eye(2)[said]
 
@@ -44,7 +44,7 @@ class Race:
 def images(n):
     """n images; the name of each is its place on a scale of difficulty from 0 to 1."""
     order = np.random.default_rng(0).permutation(n)
-    return ImageDataset([f"{(i + 0.5) / n}" for i in order], np.arange(n) % 2, ("a", "b"), np.full(n, "train"))
+    return Dataset([f"{(i + 0.5) / n}" for i in order], np.arange(n) % 2, ("a", "b"), np.full(n, "train"))
 
 
 def go(race, names, *, n=200, seconds=1e9, **more):

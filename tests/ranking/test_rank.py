@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import DataError, QuestionError, SourceError
 from headstart.progress import Progress
@@ -51,7 +51,7 @@ def source(name: str, backbone: nn.Module) -> Source:
 
 
 @pytest.fixture
-def colours() -> ImageDataset:
+def colours() -> Dataset:
     """90 pictures whose mean colour tells three classes apart, nearly always."""
     rng = np.random.default_rng(0)
     y = np.arange(90) % 3
@@ -62,10 +62,10 @@ def colours() -> ImageDataset:
         for k in y
     ]
     digests = np.array([hashlib.sha256(picture.tobytes()).hexdigest()[:24] for picture in pictures])
-    return ImageDataset(pictures, y, ("r", "g", "b"), np.array(["train"] * 90), digests=digests)
+    return Dataset(pictures, y, ("r", "g", "b"), np.array(["train"] * 90), digests=digests)
 
 
-def test_the_source_that_sees_the_classes_comes_first(colours: ImageDataset, tmp_path: Path) -> None:
+def test_the_source_that_sees_the_classes_comes_first(colours: Dataset, tmp_path: Path) -> None:
     found = rank_sources([source("blind", Colours(blind=True)), source("sees", Colours())], colours, cache_dir=tmp_path)
     assert [row.source for row in found.rows] == ["sees", "blind"]
     best, worst = found.rows
@@ -78,7 +78,7 @@ def test_the_source_that_sees_the_classes_comes_first(colours: ImageDataset, tmp
     assert found.to_dict()["rows"][0]["source"] == "sees"
 
 
-def test_equals_are_ordered_by_cost(colours: ImageDataset, tmp_path: Path) -> None:
+def test_equals_are_ordered_by_cost(colours: Dataset, tmp_path: Path) -> None:
     dear, cheap = source("dear", Colours(extra=3)), source("cheap", Colours())
     found = rank_sources([dear, cheap], colours, cache_dir=tmp_path)
     assert found.chosen == "cheap"
@@ -103,7 +103,7 @@ def test_a_slightly_better_dear_source_yields_to_a_cheap_one_and_why_says_so() -
     )
 
 
-def test_another_score_may_decide(colours: ImageDataset) -> None:
+def test_another_score_may_decide(colours: Dataset) -> None:
     sources = [source("blind", Colours(blind=True)), source("sees", Colours())]
     found = rank_sources(sources, colours, scores=["logme"], cache_dir=None)
     assert found.chosen == "sees" and found.by == "logme" and "nats an image" in found.why
@@ -119,7 +119,7 @@ class Heard(Progress):
 
 
 def test_a_source_that_fails_has_a_row_with_its_error(
-    colours: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    colours: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> Source:
         raise SourceError(f"unknown source: got {name!r}")
@@ -138,7 +138,7 @@ def test_a_source_that_fails_has_a_row_with_its_error(
     assert len(heard.lines) == 2 and heard.lines[0].startswith("broken is left out: ")
 
 
-def test_the_second_ranking_computes_no_features(colours: ImageDataset, tmp_path: Path) -> None:
+def test_the_second_ranking_computes_no_features(colours: Dataset, tmp_path: Path) -> None:
     first = rank_sources([source("sees", Colours())], colours, cache_dir=tmp_path)
     model = source("sees", Broken())  # the same digest, and a forward pass would raise
     again = rank_sources([model], colours, cache_dir=tmp_path)
@@ -156,7 +156,7 @@ def test_a_sample_keeps_the_shares_and_two_of_each_class() -> None:
     assert len(sample(labels, 1000, seed=0)) == 1000
 
 
-def test_only_the_sample_is_extracted(colours: ImageDataset, tmp_path: Path) -> None:
+def test_only_the_sample_is_extracted(colours: Dataset, tmp_path: Path) -> None:
     assert rank_sources([source("sees", Colours())], colours, cache_dir=tmp_path, max_images=30).n == 30
 
 
@@ -181,13 +181,13 @@ def test_the_probe_score_is_the_held_out_accuracy_at_the_chosen_strength() -> No
     assert np.isnan(single.accuracy) and np.isnan(single.right).all()
 
 
-def test_one_image_a_class_still_gives_an_answer(colours: ImageDataset) -> None:
+def test_one_image_a_class_still_gives_an_answer(colours: Dataset) -> None:
     found = rank_sources([source("sees", Colours())], colours.subset(np.arange(3)), cache_dir=None)
     assert found.rows[0].probe is None and found.rows[0].probe_se is None
     assert found.why == "sees comes first as given: 3 images are too few for a score"
 
 
-def test_questions_that_cannot_be_answered(colours: ImageDataset) -> None:
+def test_questions_that_cannot_be_answered(colours: Dataset) -> None:
     sees = source("sees", Colours())
     with pytest.raises(SourceError, match="no source to rank"):
         rank_sources([], colours, cache_dir=None)
@@ -203,7 +203,7 @@ def test_questions_that_cannot_be_answered(colours: ImageDataset) -> None:
         rank_sources([source("broken", Broken())], colours, cache_dir=None)
 
 
-def test_a_head_gives_source_probabilities_and_none_gives_a_dash(colours: ImageDataset) -> None:
+def test_a_head_gives_source_probabilities_and_none_gives_a_dash(colours: Dataset) -> None:
     headed = source("headed", Colours())
     headed.head = (torch.cat([torch.eye(3), torch.zeros(3, 3)], 1) * 9, torch.tensor([0.0, 0.1, 0.2]))
     X = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
@@ -226,7 +226,7 @@ def test_a_head_gives_source_probabilities_and_none_gives_a_dash(colours: ImageD
 
 
 def test_every_score_has_an_interval_equals_share_a_place_and_the_combined_verdict_decides(
-    colours: ImageDataset,
+    colours: Dataset,
 ) -> None:
     from headstart.ranking.scores import SCORES
 
@@ -245,7 +245,7 @@ def test_every_score_has_an_interval_equals_share_a_place_and_the_combined_verdi
     assert found.to_dict()["rows"][0]["scores"]["gbc"]["value"] == found.rows[0].scores["gbc"]["value"]
 
 
-def test_a_score_that_cannot_be_had_does_not_take_the_others_with_it(colours: ImageDataset) -> None:
+def test_a_score_that_cannot_be_had_does_not_take_the_others_with_it(colours: Dataset) -> None:
     class Flat(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.ones(len(x), 6)
@@ -258,7 +258,7 @@ def test_a_score_that_cannot_be_had_does_not_take_the_others_with_it(colours: Im
     assert flat.scores["nleep"]["value"] is None and "features that do not vary" in flat.scores["nleep"]["why"]
 
 
-def test_the_deciding_score_must_be_one_of_those_asked_for(colours: ImageDataset) -> None:
+def test_the_deciding_score_must_be_one_of_those_asked_for(colours: Dataset) -> None:
     with pytest.raises(DataError, match="not among those asked for: got 'gbc'; allowed: knn, logme, combined"):
         rank_sources([source("sees", Colours())], colours, scores=["knn", "logme"], by="gbc", cache_dir=None)
 
@@ -272,7 +272,7 @@ def test_memory_of_a_known_network() -> None:
     assert found == pytest.approx(weights + images + maps, abs=4 * 8 * 4)
 
 
-def test_a_source_that_states_no_preprocessing_is_used_and_said_so(colours: ImageDataset) -> None:
+def test_a_source_that_states_no_preprocessing_is_used_and_said_so(colours: Dataset) -> None:
     from headstart.sources.assemble import GUESSED
 
     heard = Heard()

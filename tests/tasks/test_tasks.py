@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import RecipeError
 from headstart.tasks.catalogue import TASKS
 from headstart.tasks.embedding import Embedding
@@ -20,12 +20,12 @@ from headstart.tasks.task import TaskOptions
 NESTED = ("animal/cat", "animal/dog", "plant/oak")
 
 
-def dataset(task: str) -> ImageDataset:
+def dataset(task: str) -> Dataset:
     labels = {
         "multilabel": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], "regression": np.array([1.0, 2.5, 3.0, 7.0]),
     }.get(task, np.array([0, 1, 2, 0]))  # fmt: skip
     classes = ("age",) if task == "regression" else NESTED
-    return ImageDataset(["a"] * 4, labels, classes, np.full(4, "train"), task=task)
+    return Dataset(["a"] * 4, labels, classes, np.full(4, "train"), task=task)
 
 
 @pytest.mark.parametrize("name", list(TASKS))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import HandshakeError, RecipeError
 from headstart.evaluation.metrics import point_metrics
 from headstart.progress import SILENT
@@ -23,12 +23,12 @@ CPU = torch.device("cpu")
 CLASSES = ("a", "b", "c")
 
 
-def images(n: int, seed: int, labelled: bool = True) -> ImageDataset:
+def images(n: int, seed: int, labelled: bool = True) -> Dataset:
     """Twice as many images of the first class as of the others."""
     rng = np.random.default_rng(seed)
     labels = np.array([0, 0, 1, 2] * n)[:n]
     pictures = [(rng.normal(90 + 40 * label, 30, (32, 32, 3))).clip(0, 255).astype(np.uint8) for label in labels]
-    return ImageDataset(
+    return Dataset(
         pictures, labels if labelled else None, CLASSES if labelled else (), np.full(n, "train"),
         digests=np.array([f"{seed}-{i}" for i in range(n)]),
     )  # fmt: skip

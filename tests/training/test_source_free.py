@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headstart.data.augment import augmentation
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.rows import ImageRows
 from headstart.errors import DataError, HandshakeError
 from headstart.sources import load_source
@@ -24,7 +24,7 @@ def pictures(source, n, seed, brightness=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     images = [(rng.normal(60 + 40 * k + brightness, 30, (32, 32, 3))).clip(0, 255).astype(np.uint8) for k in labels]
-    dataset = ImageDataset(images, None, (), np.full(n, ""), digests=np.array([f"{seed}-{i}" for i in range(n)]))
+    dataset = Dataset(images, None, (), np.full(n, ""), digests=np.array([f"{seed}-{i}" for i in range(n)]))
     return ImageRows(dataset, source.preprocessing, augmentation("light"), workers=1), labels
 
 

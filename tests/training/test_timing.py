@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from headstart.data import loader
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.preprocessing import Preprocessing
 from headstart.progress import SILENT
 from headstart.sources.source import Layer, LoadReport, Source
@@ -47,7 +47,7 @@ def images(n):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(n)]
     digests = np.array([f"{i}" for i in range(n)])
-    return ImageDataset(pictures, np.arange(n) % 3, TASK.classes, np.full(n, "train"), digests=digests)
+    return Dataset(pictures, np.arange(n) % 3, TASK.classes, np.full(n, "train"), digests=digests)
 
 
 @pytest.fixture

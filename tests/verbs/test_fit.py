@@ -110,12 +110,12 @@ def test_ask11_a_model_that_changed_on_disk_is_caught(probe_run):
     weights["fc.bias"] = weights["fc.bias"] + torch.tensor([5.0, 0.0, 0.0])
     save_file(weights, path)
     table = pd.read_csv(probe_run.path / "predictions.csv")
-    from headstart.data.dataset import ImageDataset
+    from headstart.data.dataset import Dataset
     from headstart.errors import HeadstartError
 
     root = Path(probe_run.recipe["data"])
     images = [str(root / p) for p in table.path]
-    test_set = ImageDataset(images, None, tuple(sorted(table.label.unique())), np.full(len(images), "test"))
+    test_set = Dataset(images, None, tuple(sorted(table.label.unique())), np.full(len(images), "test"))
     with pytest.raises(HeadstartError, match="does not predict what it predicted|cannot be loaded in a fresh process"):
         verify(probe_run.path, test_set, table[[c for c in table if c.startswith("prob_")]].to_numpy(np.float32))
 

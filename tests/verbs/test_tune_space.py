@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import HandshakeError, RecipeError
 from headstart.recipe import make_recipe
 from headstart.sources import load_source
@@ -22,7 +22,7 @@ def source(tiny_source):
 def images(*counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     names, classes = [f"{i}.png" for i in range(len(labels))], tuple("abc"[: len(counts)])
-    return ImageDataset(images=names, labels=labels, classes=classes, splits=np.full(len(labels), "train"))
+    return Dataset(inputs=names, labels=labels, classes=classes, splits=np.full(len(labels), "train"))
 
 
 EVEN = images(20, 20, 20)

@@ -14,6 +14,7 @@ Json = typer.Option(False, "--json", help="Print one JSON object on standard out
 Quiet = typer.Option(False, "--quiet", "-q", help="No progress and no notes.")
 Device = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:1 or mps.")
 Seed = typer.Option(0, "--seed", min=0, help="Seed of splits, weights, batches and augmentation.")
+TextCol = typer.Option(None, "--text-col", help="Column of a table with the texts (guessed if left out).")
 PathCol = typer.Option(None, "--path-col", help="Column of a table with the image path (guessed if left out).")
 LabelCol = typer.Option(None, "--label-col", help="Column of a table with the label (guessed if left out).")
 Task = typer.Option(

@@ -11,6 +11,7 @@ from headstart.cli.common import (
     Quiet,
     SplitCol,
     Task,
+    TextCol,
     console,
     emit,
     progress,
@@ -34,6 +35,7 @@ COUNTED = {"multilabel": "labels", "regression": "fifths of a quantity", "embedd
 def inspect(
     data: str = typer.Argument(..., help="Folder of class folders, .zip of it, or a table (CSV, TSV, JSONL, Parquet)."),
     path_col: str = PathCol,
+    text_col: str = TextCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
     group: str = Group,
@@ -46,7 +48,7 @@ def inspect(
     from headstart.verbs.inspect import inspect as work
 
     info = work(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task or "auto",
+        data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, task=task or "auto",
         label_delimiter=label_delimiter, progress=progress(quiet or json),
     )  # fmt: skip
     if json:

@@ -19,6 +19,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "label_delimiter": (str, DATA, "What separates several labels in one cell of a table (multilabel)."),
     "order": (str, DATA, "Names of the ranks from low to high, with commas (ordinal) [by number]."),
     "path_col": (str, DATA, "Column of a table with the image path (guessed if left out)."),
+    "text_col": (str, DATA, "Column of a table with the texts (guessed if left out)."),
     "label_col": (str, DATA, "Column of a table with the label (guessed if left out); several with commas."),
     "split_col": (str, DATA, "Column of a table with train/valid/test."),
     "group": (
@@ -36,6 +37,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "on_bad_sample": (str, DATA, "skip (count and name files that cannot be decoded) or fail [skip]."),
     "unlabelled": (str, DATA, "Images of the target without labels (folder, .zip or table), for fixmatch and pseudo."),
     "image_size": (int, DATA, "Input side in pixels [the source's own]."),
+    "max_length": (int, DATA, "Tokens of a text at most [the source's own, at most 512]."),
     "budget": (
         str,
         TRAIN,

@@ -15,6 +15,7 @@ from headstart.cli.common import (
     Seed,
     SplitCol,
     Task,
+    TextCol,
     console,
     emit,
     progress,
@@ -58,6 +59,7 @@ def rank(
         None, "--labels-per-class", min=1, help="Use only this many training labels a class."
     ),
     path_col: str = PathCol,
+    text_col: str = TextCol,
     label_col: str = LabelCol,
     split_col: str = SplitCol,
     group: str = Group,
@@ -72,7 +74,7 @@ def rank(
 
     found: Any = work(
         data, sources=source, layers=layers, scores=score, by=by, max_images=max_images,
-        labels_per_class=labels_per_class, path_col=path_col, label_col=label_col,
+        labels_per_class=labels_per_class, path_col=path_col, text_col=text_col, label_col=label_col,
         split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, device=device, seed=seed, progress=progress(quiet or json),
     )  # fmt: skip
     if json:

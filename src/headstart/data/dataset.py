@@ -1,4 +1,4 @@
-"""The one data-set type: references to images with labels, splits and groups; nothing is decoded here."""
+"""The one data-set type: references to images, or texts, with labels, splits and groups; nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 Reference = Any
-"""What names one image: a path (``str``; ``archive.zip!/member`` inside a zip file), an array (H, W[, C]) or a PIL image."""
+"""One input. An image: a path (``str``; ``archive.zip!/member`` inside a zip file), an array (H, W[, C]) or a PIL image. A text:
+the ``str`` itself, or a pair of them."""
+
+MODALITIES = ("image", "text")
 
 STAND_INS = {
     "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
@@ -20,7 +23,7 @@ STAND_INS = {
 
 
 @dataclass(frozen=True)
-class ImageDataset:
+class Dataset:
     """n images, by reference, with what is known of each.
 
     Attributes:
@@ -34,11 +37,13 @@ class ImageDataset:
         digests: n content hashes (sha256, first 24 hex digits), set by :func:`headstart.data.scan.scan`; or ``None``.
         root: the path the user named, for messages.
         layout: how it was read, for messages: ``"folders"``, ``"table"``, ``"zip"``, ``"arrays"``.
+        modality: what the inputs are, one of :data:`MODALITIES`.
+        names: n strings, what tables call the inputs (a row, a file); or ``None``: by their references.
         notes: sentences for the user about what was guessed or left out.
         task: what the labels are of, one of :data:`headstart.data.labels.TASKS`.
     """
 
-    images: Sequence[Reference]
+    inputs: Sequence[Reference]
     labels: np.ndarray | None
     classes: tuple[str, ...]
     splits: np.ndarray
@@ -48,11 +53,13 @@ class ImageDataset:
     layout: str = "folders"
     notes: tuple[str, ...] = field(default=())
     task: str = "classification"
+    modality: str = "image"
+    names: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
-    def subset(self, indices: np.ndarray) -> ImageDataset:
+    def subset(self, indices: np.ndarray) -> Dataset:
         """The images at ``indices`` (int64), in that order."""
         indices = np.asarray(indices, dtype=np.int64)
 
@@ -61,14 +68,21 @@ class ImageDataset:
 
         return replace(
             self,
-            images=[self.images[i] for i in indices],
+            inputs=[self.inputs[i] for i in indices],
             labels=take(self.labels),
             splits=self.splits[indices],
             groups=take(self.groups),
             digests=take(self.digests),
+            names=take(self.names),
         )
 
-    def select(self, split: str) -> ImageDataset:
+    def name(self, index: int) -> str:
+        """How one input is called in tables."""
+        if self.names is not None:
+            return str(self.names[index])
+        return f"#{index}" if self.modality == "text" else name_of(self.inputs[index], self.root, index)
+
+    def select(self, split: str) -> Dataset:
         """The images of one split."""
         return self.subset(np.flatnonzero(self.splits == split))
 
@@ -127,7 +141,7 @@ class ImageDataset:
         return f"{len(self.as_classes.classes)} classes ({what})" if what else ""
 
     @property
-    def as_classes(self) -> ImageDataset:
+    def as_classes(self) -> Dataset:
         """The same images under :attr:`strata`, as a classification; the data set itself where it is one already."""
         if self.labels is None or self.task == "classification":
             return self

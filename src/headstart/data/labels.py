@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import DataError, near, sentence
 
 TASKS = ("classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical")
@@ -20,7 +20,7 @@ LEVEL = "/"
 @dataclass(frozen=True)
 class Labels:
     """Attributes:
-    values: as :attr:`headstart.data.dataset.ImageDataset.labels` of ``task``.
+    values: as :attr:`headstart.data.dataset.Dataset.labels` of ``task``.
     classes: names of what is predicted.
     task: one of :data:`TASKS`.
     notes: what was guessed, for the user.
@@ -181,7 +181,7 @@ def of_folders(
     return replace(found, notes=(*note, *found.notes))
 
 
-def align(dataset: ImageDataset, classes: tuple[str, ...], where: str, fix: str) -> ImageDataset:
+def align(dataset: Dataset, classes: tuple[str, ...], where: str, fix: str) -> Dataset:
     """The same images with labels as positions in ``classes``: those of a model. Names count, never positions.
 
     Raises:

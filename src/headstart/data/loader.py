@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from headstart.data.augment import Augmentation
 from headstart.data.batch import Batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.images import read_image
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.text_preprocessing import TextPreprocessing
 
 
 class DecodedCache:
@@ -47,7 +49,7 @@ class Decoder:
     """
 
     def __init__(
-        self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None, cache: DecodedCache | None
+        self, dataset: Dataset, preprocessing: Preprocessing, workers: int | None, cache: DecodedCache | None
     ) -> None:
         self.dataset, self.preprocessing, self.cache = dataset, preprocessing, cache
         self.pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
@@ -61,7 +63,7 @@ class Decoder:
         key = (digest, self.preprocessing.digest if fitted else "whole")
         image = self.cache.get(key) if self.cache and digest is not None else None
         if image is None:
-            image = read_image(self.dataset.images[index])
+            image = read_image(self.dataset.inputs[index])
             if fitted:
                 image = self.preprocessing.fit(image)
             if self.cache and digest is not None and min(image.shape[1:]) <= LARGEST_KEPT:
@@ -86,7 +88,7 @@ class Decoder:
         return torch.stack(views)
 
 
-class _Batches(Dataset[Batch]):
+class _Batches(TorchDataset[Batch]):
     """Batches by the lists of their (index, time): the how manieth time in this pass that the image comes."""
 
     def __init__(self, decoder: Decoder, augmentation: Augmentation | None, seed: int) -> None:
@@ -112,8 +114,8 @@ def _same(batch: Any) -> Any:
 
 
 def batches(
-    dataset: ImageDataset,
-    preprocessing: Preprocessing,
+    dataset: Dataset,
+    preprocessing: Preprocessing | TextPreprocessing,
     *,
     batch_size: int,
     augmentation: Augmentation | None = None,
@@ -126,6 +128,9 @@ def batches(
     cache: DecodedCache | None = None,
 ) -> Iterator[Batch]:
     """One pass over a data set in batches, decoded as they are needed.
+
+    Texts come with those of like length in a batch (:mod:`headstart.data.text_loader`), so not in the order of the data set:
+    ``Batch.index`` says which they are.
 
     The k-th time that an image comes in a pass it has draws of its own, whether it comes again by ``repeats`` or by the
     sampler.
@@ -143,6 +148,7 @@ def batches(
         BadImage: an image that cannot be decoded (``scan`` removes those beforehand).
     """
     n = len(dataset)
+    plain = order is None
     if order is None and shuffle_seed is None:
         order = np.arange(n)
     elif order is None:
@@ -152,6 +158,20 @@ def batches(
         else:
             order = rng.permutation(n)
     order = np.repeat(order, repeats)
+    if dataset.modality == "text":
+        from headstart.data.text_loader import text_batches
+
+        assert isinstance(preprocessing, TextPreprocessing)
+        yield from text_batches(
+            dataset,
+            preprocessing,
+            order,
+            batch_size=batch_size,
+            shuffle_seed=shuffle_seed,
+            sort=plain,
+            drop_last=drop_last,
+        )
+        return
     decoder = Decoder(dataset, preprocessing, workers, cache)
     data = _Batches(decoder, augmentation, shuffle_seed or 0)
     size = max(1, batch_size // repeats) * repeats

@@ -31,6 +31,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     crop_pct: float = 1.0
     crop_mode: str = "center"
+    modality = "image"
 
     def fit(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 (3, H, W) -> uint8 (3, size, size): the geometric half, once per image."""
@@ -54,6 +55,10 @@ class Preprocessing:
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """uint8 (3, H, W) -> float32 (3, size, size)."""
         return self.normalize(self.fit(image).unsqueeze(0))[0]
+
+    def noise(self, n: int) -> torch.Tensor:
+        """float32 (n, 3, size, size): images of noise, for trial steps."""
+        return torch.randn(n, 3, self.size, self.size)
 
     def resized(self, size: int) -> Preprocessing:
         """The same preprocessing at another input size."""

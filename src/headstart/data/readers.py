@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset, Reference
+from headstart.data.dataset import Dataset, Reference
 from headstart.data.images import INSIDE, is_image
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
 from headstart.data.tables import ENDINGS as TABLES
-from headstart.data.tables import read_table
+from headstart.data.tables import names_images, read_frame, read_table
+from headstart.data.text_reader import read_text_folder, read_text_table
+from headstart.data.texts import PEEK, holds_texts
 from headstart.errors import DataError, near, sentence
 
 SPLITS = {
@@ -31,20 +33,22 @@ def read_dataset(
     data: Any,
     *,
     path_col: str | None = None,
+    text_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
     group: str | None = None,
     task: str = "auto",
     label_delimiter: str | None = None,
     order: Sequence[str] | None = None,
-) -> ImageDataset:
-    """Read labelled images by reference; nothing is decoded.
+) -> Dataset:
+    """Read labelled images by reference, nothing is decoded; or labelled texts.
 
     Args:
         data: a folder of class folders, with or without ``train``, ``valid`` (or ``val``, ``validation``, ``dev``) and
             ``test`` above them; a .zip of the same; a CSV, TSV, JSONL or Parquet table of paths and labels, or a folder with
-            ``metadata.csv`` or ``metadata.jsonl``; or ``(images, labels)``.
-        path_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said. ``label_col`` may
+            ``metadata.csv`` or ``metadata.jsonl``; a table of texts, a folder of .txt files, one folder a class; or ``(inputs, labels)``.
+        path_col, text_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said. A table with a column
+            of sentences and none of paths holds texts. ``label_col`` may
             name several, separated by commas: columns of 0 and 1, or the levels of nested classes.
         group: a column of the table; or a regular expression whose first group, found in the file name, names what must
             stay together; or ``"auto"``, which guesses from the stems of the file names and says so.
@@ -67,14 +71,27 @@ def read_dataset(
     if not root.exists():
         raise DataError(_missing(root))
     table = _table_in(root)
-    if table:
+    if (
+        table
+        and text_col is None
+        and path_col is None
+        and not names_images(read_frame(table, PEEK))
+        and holds_texts(table)
+    ):
+        text_col = ""  # a table of texts whose column is to be guessed
+    if table and text_col is not None:
+        dataset = read_text_table(
+            table, text_col=text_col or None, label_col=label_col, split_col=split_col, group=group, task=task,
+            label_delimiter=label_delimiter, order=order,
+        )  # fmt: skip
+    elif table:
         dataset = read_table(
             table, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
             label_delimiter=label_delimiter, order=order,
         )  # fmt: skip
     else:
         for name, value in (
-            ("path-col", path_col), ("label-col", label_col), ("split-col", split_col), ("label-delimiter", label_delimiter),
+            ("path-col", path_col), ("text-col", text_col), ("label-col", label_col), ("split-col", split_col), ("label-delimiter", label_delimiter),
         ):  # fmt: skip
             if value is not None:
                 raise DataError(
@@ -84,8 +101,10 @@ def read_dataset(
                         got=value,
                     )
                 )
-        dataset = _folders(root, task, order)
-        dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
+        texts = holds_texts(root) and not next((True for path in root.rglob("*") if is_image(path.name)), False)
+        dataset = read_text_folder(root, task=task, order=order) if texts else _folders(root, task, order)
+        if not texts:
+            dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
     return _one_label_map(dataset)
 
 
@@ -176,7 +195,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _folders(root: Path, task: str = "auto", order: Sequence[str] | None = None) -> ImageDataset:
+def _folders(root: Path, task: str = "auto", order: Sequence[str] | None = None) -> Dataset:
     found, others = _list(root)
     if not found:
         raise DataError(
@@ -222,13 +241,13 @@ def _folders(root: Path, task: str = "auto", order: Sequence[str] | None = None)
     if loose:
         notes.append(f"{loose} images outside of class folders were left out.")
     labels = of_folders(names, paths, task=task, where=str(root), order=order)
-    return ImageDataset(
-        images=images, labels=labels.values, classes=labels.classes, splits=np.array(splits, dtype="U5"), root=str(root),
+    return Dataset(
+        inputs=images, labels=labels.values, classes=labels.classes, splits=np.array(splits, dtype="U5"), root=str(root),
         layout="zip" if root.is_file() else "folders", notes=(*labels.notes, *notes), task=labels.task,
     )  # fmt: skip
 
 
-def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None) -> ImageDataset:
+def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None) -> Dataset:
     found = of_arrays(labels, task=task, order=order)
     if len(images) != len(found.values):
         raise DataError(
@@ -236,17 +255,17 @@ def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None)
         )
     if not len(images):
         raise DataError(sentence("there are no images", got="0 images"))
-    return ImageDataset(
-        images=[str(x) if isinstance(x, Path) else x for x in images], labels=found.values, classes=found.classes,
+    return Dataset(
+        inputs=[str(x) if isinstance(x, Path) else x for x in images], labels=found.values, classes=found.classes,
         splits=np.full(len(images), "", dtype="U5"), layout="arrays", notes=found.notes, task=found.task,
     )  # fmt: skip
 
 
-def _names(dataset: ImageDataset) -> list[str]:
-    return [re.split(r"[/\\]", reference)[-1] for reference in dataset.images]
+def _names(dataset: Dataset) -> list[str]:
+    return [re.split(r"[/\\]", reference)[-1] for reference in dataset.inputs]
 
 
-def _guess(dataset: ImageDataset) -> list[str] | None:
+def _guess(dataset: Dataset) -> list[str] | None:
     """What the file names say before their last number (``lot7`` of ``lot7-02.png``), where that makes two groups a class or
     more and some group has several images; else ``None``."""
     stems = [Path(name).stem for name in _names(dataset)]
@@ -256,7 +275,7 @@ def _guess(dataset: ImageDataset) -> list[str] | None:
     return None if max(sizes.values()) < 2 or len(sizes) < 2 * len(dataset.classes) else groups
 
 
-def _hinted(dataset: ImageDataset) -> ImageDataset:
+def _hinted(dataset: Dataset) -> Dataset:
     """A note where the file names look like groups that a split should not tear apart."""
     groups = _guess(dataset)
     if groups is None or len(groups) < 2 * len(set(groups)) or dataset.task == "embedding":  # kept whole by identity
@@ -268,7 +287,7 @@ def _hinted(dataset: ImageDataset) -> ImageDataset:
     return replace(dataset, notes=(*dataset.notes, note))
 
 
-def _grouped(dataset: ImageDataset, group: str) -> ImageDataset:
+def _grouped(dataset: Dataset, group: str) -> Dataset:
     """Groups from the file names."""
     names = _names(dataset)
     notes = dataset.notes
@@ -301,7 +320,7 @@ def _grouped(dataset: ImageDataset, group: str) -> ImageDataset:
     return replace(dataset, groups=np.array(groups, dtype=str), notes=notes)
 
 
-def _one_label_map(dataset: ImageDataset) -> ImageDataset:
+def _one_label_map(dataset: Dataset) -> Dataset:
     """The classes are those of the training split; a class that only another split has is an error, a missing one a note."""
     splits = set(dataset.splits)
     if splits <= {""} or "train" not in splits or dataset.labels is None or dataset.task in ("regression", "embedding"):
@@ -330,7 +349,7 @@ def _one_label_map(dataset: ImageDataset) -> ImageDataset:
     return replace(dataset, notes=tuple(notes))
 
 
-def read_images(inputs: Sequence[Reference]) -> ImageDataset:
+def read_images(inputs: Sequence[Reference]) -> Dataset:
     """Unlabelled images for prediction: files, folders (all images below), zip files, arrays, PIL pictures.
 
     Raises:
@@ -358,4 +377,4 @@ def read_images(inputs: Sequence[Reference]) -> ImageDataset:
             images.append(item)
     if not images:
         raise DataError(sentence("nothing to predict", got="no input", fix="headstart predict RUN photo.jpg"))
-    return ImageDataset(images=images, labels=None, classes=(), splits=np.full(len(images), "", dtype="U5"))
+    return Dataset(inputs=images, labels=None, classes=(), splits=np.full(len(images), "", dtype="U5"))

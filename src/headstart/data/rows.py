@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from headstart.data.augment import Augmentation, strong_view
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, Decoder, batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import DataError, sentence
@@ -108,7 +108,7 @@ class ImageRows(Rows):
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: Dataset,
         preprocessing: Preprocessing,
         augmentation: Augmentation | None = None,
         *,
@@ -122,7 +122,7 @@ class ImageRows(Rows):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def _like(self, dataset: ImageDataset) -> ImageRows:
+    def _like(self, dataset: Dataset) -> ImageRows:
         return ImageRows(dataset, self.preprocessing, self.augmentation, workers=self.workers, cache=self.cache)
 
     def __getitem__(self, rows: Any) -> ImageRows:
@@ -156,15 +156,15 @@ class ImageRows(Rows):
             decoder.pool.shutdown(wait=False)
 
 
-def joined(datasets: Sequence[ImageDataset]) -> ImageDataset:
+def joined(datasets: Sequence[Dataset]) -> Dataset:
     """The images of several data sets one after the other, without labels and splits."""
 
     def column(name: str) -> np.ndarray | None:
         found = [getattr(dataset, name) for dataset in datasets]
         return None if any(part is None for part in found) else np.concatenate(found)
 
-    return ImageDataset(
-        images=[image for dataset in datasets for image in dataset.images], labels=None, classes=(),
+    return Dataset(
+        inputs=[image for dataset in datasets for image in dataset.inputs], labels=None, classes=(),
         splits=np.full(sum(map(len, datasets)), "", dtype="U5"), digests=column("digests"),
         root=", ".join(dict.fromkeys(dataset.root for dataset in datasets)),
     )  # fmt: skip

@@ -7,17 +7,21 @@ import io
 import os
 import sqlite3
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from headstart.data.dataset import ImageDataset, Reference
+from headstart.data.dataset import Dataset, Reference
 from headstart.data.images import INSIDE, read_bytes, read_image
+from headstart.data.near_copies import near_pairs
+from headstart.data.text_scan import TextScan, scan_texts
 from headstart.errors import BadImage, DataError, sentence
 from headstart.progress import SILENT, Progress
 
@@ -42,20 +46,45 @@ class ScanResult:
     phash: np.ndarray
     bad: list[tuple[str, str]] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.phash)
+
+    def near_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of images that look alike."""
+        return near_pairs(self.phash)
+
+    def facts(self) -> dict[str, Any]:
+        """For ``data.json``: sides in pixels, modes."""
+        modes = dict(Counter(self.mode).most_common())
+        return {"width": _spread(self.width), "height": _spread(self.height), "modes": modes}
+
+    def warnings(self) -> list[str]:
+        """Sentences about the images themselves, each with what to do."""
+        smallest = int(np.minimum(self.width, self.height).min()) if len(self) else 0
+        if smallest >= 16:
+            return []
+        return [f"The smallest image has a side of {smallest} pixels; check that it is no broken thumbnail."]
+
+
+def _spread(values: np.ndarray) -> dict[str, int] | None:
+    if not len(values):
+        return None
+    return {"min": int(values.min()), "median": int(np.median(values)), "max": int(values.max())}
+
 
 Facts = tuple[str, int, int, str, int]
 """digest, width, height, mode, perceptual hash."""
 
 
 def scan(
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     cache_dir: Path,
     on_bad: str = "skip",
     workers: int | None = None,
     progress: Progress = SILENT,
-) -> tuple[ImageDataset, ScanResult]:
-    """Decode each image once, in threads, holding a few at a time.
+) -> tuple[Dataset, ScanResult | TextScan]:
+    """Decode each image once, in threads, holding a few at a time; of texts see :func:`headstart.data.text_scan.scan_texts`.
 
     Args:
         cache_dir: where results are kept (by path, size and time of change; by CRC inside a zip file).
@@ -67,11 +96,13 @@ def scan(
     Raises:
         DataError: ``on_bad="fail"`` and an image is bad; or none is left.
     """
+    if dataset.modality == "text":
+        return scan_texts(dataset, on_bad=on_bad)
     with _Cache(cache_dir / "scan.sqlite") as cache:
         progress.start("checking images", total=len(dataset), unit="image")
         facts: list[Facts | str] = []
-        keys = _keys(dataset.images)
-        items = zip(dataset.images, keys, strict=False)
+        keys = _keys(dataset.inputs)
+        items = zip(dataset.inputs, keys, strict=False)
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             while chunk := list(islice(items, AT_ONCE)):
                 known = cache.get([key for _, key in chunk if key])
@@ -81,7 +112,7 @@ def scan(
                 facts += [fresh[i] if i in fresh else known[key] for i, (_, key) in enumerate(chunk)]
                 progress.advance(len(chunk))
         progress.done()
-    bad = [(_shown(dataset.images[i], i), value) for i, value in enumerate(facts) if isinstance(value, str)]
+    bad = [(_shown(dataset.inputs[i], i), value) for i, value in enumerate(facts) if isinstance(value, str)]
     if bad and on_bad == "fail":
         raise DataError(
             sentence(

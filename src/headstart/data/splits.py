@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import DataError, sentence
 
 
 def make_splits(
-    dataset: ImageDataset, *, test: float = 0.2, valid: float = 0.2, seed: int = 0, labels_per_class: int | None = None
-) -> ImageDataset:
+    dataset: Dataset, *, test: float = 0.2, valid: float = 0.2, seed: int = 0, labels_per_class: int | None = None
+) -> Dataset:
     """Keep the splits that are given, make those that are missing.
 
     Stratified by class. Images of one group, and exact copies (equal digests), stay in one split. The test split depends
@@ -65,8 +65,8 @@ def make_splits(
 
 
 def identity_splits(
-    dataset: ImageDataset, *, test: float, valid: float, seed: int, labels_per_class: int | None = None
-) -> ImageDataset:
+    dataset: Dataset, *, test: float, valid: float, seed: int, labels_per_class: int | None = None
+) -> Dataset:
     """Whole identities a split, so that the test is of people (things) never seen: open-set verification.
 
     Splits that the data name are kept, and must not share an identity. The classes of the result begin with those of the
@@ -125,7 +125,7 @@ def identity_splits(
     )
 
 
-def _check_enough(dataset: ImageDataset) -> None:
+def _check_enough(dataset: Dataset) -> None:
     """Refuse what cannot be both learned and tested.
 
     Raises:
@@ -172,7 +172,7 @@ def _check_enough(dataset: ImageDataset) -> None:
         )
 
 
-def _units(dataset: ImageDataset) -> np.ndarray:
+def _units(dataset: Dataset) -> np.ndarray:
     """int (n,): images with the same number must stay together (one group, or exact copies)."""
     n = len(dataset)
     parent = np.arange(n)
@@ -196,7 +196,7 @@ def _units(dataset: ImageDataset) -> np.ndarray:
 
 
 def _carve(
-    dataset: ImageDataset,
+    dataset: Dataset,
     splits: np.ndarray,
     units: np.ndarray,
     pool: np.ndarray,
@@ -233,7 +233,7 @@ def _carve(
             splits[unit] = name
 
 
-def _few(dataset: ImageDataset, splits: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _few(dataset: Dataset, splits: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Indices to keep: all that is not for training, and k training images a class, nested in k."""
     keep = splits != "train"
     for member in dataset.members.T:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.images import is_image
 from headstart.data.labels import Labels, holds_lists, levels_of_columns, one_column, one_hot
 from headstart.errors import DataError, near, sentence
@@ -40,37 +41,19 @@ def read_table(
     task: str = "auto",
     label_delimiter: str | None = None,
     order: Sequence[str] | None = None,
-) -> ImageDataset:
+) -> Dataset:
     """Read a table of labelled images; arguments as for :func:`headstart.data.readers.read_dataset`.
 
     Raises:
         DataError: a column is missing (those found are listed), a cell is empty, files do not exist.
     """
     frame = read_frame(path)
-    columns = list(frame.columns)
-    notes = []
     paths = _column(frame, path, path_col, PATHS, "path-col", _looks_like_paths)
-    found = split_col or next((c for c in columns if c.lower() in SPLIT and _known_splits(frame[c])), None)
-    wanted = _label_columns(frame, path, label_col, {paths, found, group}, label_delimiter)
-    if path_col is None or label_col is None:
-        shown = wanted[0] if len(wanted) == 1 else f"{wanted[0]!r} to {wanted[-1]!r}, {len(wanted)} columns"
-        rows = "; ".join(f"{a} -> {b}" for a, b in zip(frame[paths].head(3), frame[wanted[0]].head(3), strict=True))
-        notes.append(
-            f"Guessed columns of {path.name}: path = {paths!r}, label = {shown!r} ({rows}); --path-col and --label-col say otherwise."
-        )
-    blank = frame[wanted].isna() | (frame[wanted].astype(str).apply(lambda c: c.str.strip()) == "")
-    bare_allowed = len(wanted) > 1 or task == "multilabel" or label_delimiter is not None
-    if task == "auto" and not bare_allowed:
-        bare_allowed = holds_lists([_text(cell) for cell in frame[wanted[0]].dropna()])
-    empty = frame[paths].isna() | (blank.all(axis=1) & (not bare_allowed))
-    if empty.any():
-        notes.append(
-            f"{int(empty.sum())} rows without a path or a label were left out (first: row {int(np.flatnonzero(empty)[0]) + 2})."
-        )
-        frame = frame[~empty]
-    if not len(frame):
-        raise DataError(sentence("there are no images", where=str(path), got="no row with a path and a label"))
-    images = [str(p if Path(p).is_absolute() else path.parent / p) for p in frame[paths].astype(str).str.strip()]
+    found = labels_of(
+        frame, path, {paths}, label_col=label_col, split_col=split_col, group=group, task=task, label_delimiter=label_delimiter,
+        order=order, guessed=f"path = {paths!r}" if path_col is None or label_col is None else "", flag="--path-col",
+    )  # fmt: skip
+    images = [str(p if Path(p).is_absolute() else path.parent / p) for p in found.frame[paths].astype(str).str.strip()]
     lost = [p for p in images if not Path(p).exists()]
     if lost:
         raise DataError(
@@ -81,10 +64,83 @@ def read_table(
                 allowed=f"paths relative to {path.parent}",
             )
         )
+    return Dataset(
+        inputs=images, labels=found.labels.values, classes=found.labels.classes, splits=found.splits, groups=found.groups,
+        root=str(path.parent), layout="table", notes=(*found.notes, *found.labels.notes), task=found.labels.task,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The rows of a table that have an input and a label.
+
+    Attributes:
+        frame: these rows, with the index they had.
+        labels, splits, groups: of these rows, as :class:`headstart.data.dataset.Dataset` has them.
+        notes: what was guessed or left out, for the user.
+    """
+
+    frame: pd.DataFrame
+    labels: Labels
+    splits: np.ndarray
+    groups: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def labels_of(
+    frame: pd.DataFrame,
+    path: Path,
+    inputs: set[str],
+    *,
+    label_col: str | None,
+    split_col: str | None,
+    group: str | None,
+    task: str,
+    label_delimiter: str | None,
+    order: Sequence[str] | None,
+    guessed: str,
+    flag: str,
+) -> Labelled:
+    """Labels, splits and groups of a table whose columns ``inputs`` hold the inputs.
+
+    Args:
+        guessed: what was guessed of the inputs' columns, for the user; empty where nothing was.
+        flag: the option that names them.
+
+    Raises:
+        DataError: a column is missing (those found are listed), an unknown split, labels that cannot be read.
+    """
+    notes = []
+    first = sorted(inputs)[0]
+    found = split_col or next((c for c in frame.columns if c.lower() in SPLIT and _known_splits(frame[c])), None)
+    wanted = _label_columns(frame, path, label_col, {*inputs, found, group}, label_delimiter)
+    if guessed:
+        shown = wanted[0] if len(wanted) == 1 else f"{wanted[0]!r} to {wanted[-1]!r}, {len(wanted)} columns"
+        rows = "; ".join(
+            f"{_short(a)} -> {b}" for a, b in zip(frame[first].head(3), frame[wanted[0]].head(3), strict=True)
+        )
+        notes.append(
+            f"Guessed columns of {path.name}: {guessed}, label = {shown!r} ({rows}); {flag} and --label-col say otherwise."
+        )
+    blank = frame[wanted].isna() | (frame[wanted].astype(str).apply(lambda c: c.str.strip()) == "")
+    bare_allowed = len(wanted) > 1 or task == "multilabel" or label_delimiter is not None
+    if task == "auto" and not bare_allowed:
+        bare_allowed = holds_lists([_text(cell) for cell in frame[wanted[0]].dropna()])
+    empty = frame[sorted(inputs)].isna().any(axis=1) | (blank.all(axis=1) & (not bare_allowed))
+    if empty.any():
+        notes.append(
+            f"{int(empty.sum())} rows without {'a path' if flag == '--path-col' else 'a text'} or a label were left out (first: row {int(np.flatnonzero(empty)[0]) + 2})."
+        )
+        frame = frame[~empty]
+    if not len(frame):
+        what = ("images", "path") if flag == "--path-col" else ("texts", "text")
+        raise DataError(
+            sentence(f"there are no {what[0]}", where=str(path), got=f"no row with a {what[1]} and a label")
+        )
     labels = _labels(frame, path, wanted, task, label_delimiter, order)
-    splits = np.full(len(images), "", dtype="U5")
+    splits = np.full(len(frame), "", dtype="U5")
     if found is not None:
-        _must_have(frame, path, found, "split-col")
+        must_have(frame, path, found, "split-col")
         raw = frame[found].fillna("").astype(str).str.strip().str.lower()
         wrong = sorted(set(raw) - set(SPLIT_NAMES))
         if wrong:
@@ -99,13 +155,15 @@ def read_table(
         splits = raw.map(SPLIT_NAMES).to_numpy().astype("U5")
     groups = None
     if group is not None:
-        _must_have(frame, path, group, "group")
+        must_have(frame, path, group, "group")
         groups = frame[group].astype(str).to_numpy()
         notes.append(f"{len(set(groups))} groups, named by the column {group!r}, are kept together.")
-    return ImageDataset(
-        images=images, labels=labels.values, classes=labels.classes, splits=splits, groups=groups,
-        root=str(path.parent), layout="table", notes=(*notes, *labels.notes), task=labels.task,
-    )  # fmt: skip
+    return Labelled(frame, labels, splits, groups, tuple(notes))
+
+
+def _short(cell: object, most: int = 40) -> str:
+    line = " ".join(str(cell).split())
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def read_paths(path: Path, path_col: str | None = None) -> list[str]:
@@ -133,7 +191,7 @@ def _label_columns(
     if given is not None and given not in frame.columns and "," in given:
         names = [name.strip() for name in given.split(",") if name.strip()]
         for name in names:
-            _must_have(frame, path, name, "label-col")
+            must_have(frame, path, name, "label-col")
         return names
     if given is None and delimiter is None and not any(c.lower() in LABELS for c in frame.columns):
         binary = [c for c in frame.columns if c not in others and c.lower() not in SPLIT and _is_binary(frame[c])]
@@ -219,11 +277,19 @@ def _looks_like_paths(column: pd.Series) -> bool:
     return bool(column.dropna().astype(str).head(20).map(is_image).all())
 
 
+def names_images(frame: pd.DataFrame) -> bool:
+    """Whether a column is named like one of paths of images, or holds such paths."""
+    return any(c.lower() in PATHS or _looks_like_paths(frame[c]) for c in frame.columns)
+
+
 def _known_splits(column: pd.Series) -> bool:
     return set(column.dropna().astype(str).str.strip().str.lower()) <= set(SPLIT_NAMES)
 
 
-def _must_have(frame: pd.DataFrame, path: Path, name: str, flag: str) -> None:
+def must_have(frame: pd.DataFrame, path: Path, name: str, flag: str) -> None:
+    """Raises:
+    DataError: the table has no column of this name; near ones are offered.
+    """
     if name not in frame.columns:
         close = near(name, list(frame.columns), 1)
         raise DataError(
@@ -238,7 +304,7 @@ def _must_have(frame: pd.DataFrame, path: Path, name: str, flag: str) -> None:
 
 def _column(frame: pd.DataFrame, path: Path, given: str | None, guesses: tuple[str, ...], flag: str, fits) -> str:  # type: ignore[no-untyped-def]
     if given is not None:
-        _must_have(frame, path, given, flag)
+        must_have(frame, path, given, flag)
         return given
     lowered = {c.lower(): c for c in reversed(list(frame.columns))}
     for guess in guesses:

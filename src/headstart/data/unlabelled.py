@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.readers import read_images
 from headstart.data.scan import scan
 from headstart.data.tables import ENDINGS, read_paths
@@ -26,14 +26,14 @@ class Unlabelled:
         notes: sentences for the user.
     """
 
-    dataset: ImageDataset
+    dataset: Dataset
     info: dict[str, Any]
     notes: list[str]
 
 
 def read_unlabelled(
     path: str | Path,
-    target: ImageDataset,
+    target: Dataset,
     *,
     path_col: str | None = None,
     cache_dir: Path,
@@ -58,7 +58,7 @@ def read_unlabelled(
     path = Path(path)
     if path.suffix.lower() in ENDINGS and path.is_file():
         images = read_paths(path, path_col)
-        found = ImageDataset(images, None, (), np.full(len(images), "", dtype="U5"), root=str(path.parent))
+        found = Dataset(images, None, (), np.full(len(images), "", dtype="U5"), root=str(path.parent))
     else:
         found = replace(read_images([path]), root=str(path))
     found, scanned = scan(found, cache_dir=cache_dir, on_bad=on_bad, workers=workers, progress=progress)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from headstart.data.augment import Augmentation, strong_view
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, Decoder
 from headstart.data.preprocessing import Preprocessing
 
@@ -29,7 +29,7 @@ class Views:
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: Dataset,
         preprocessing: Preprocessing,
         weak: Augmentation | None,
         *,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.views import view, view_names
 from headstart.deploy.heads import load_head
 from headstart.deploy.neck import load_neck
@@ -77,7 +77,7 @@ class Predictor:
 
     def probabilities(
         self,
-        dataset: ImageDataset,
+        dataset: Dataset,
         *,
         batch_size: int = 64,
         tta: int = 1,

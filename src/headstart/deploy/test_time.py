@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.errors import RunError, sentence
@@ -73,7 +73,7 @@ def predict_adapting(
     head: tuple[torch.Tensor, torch.Tensor],
     task: Task,
     how: TestTime,
-    dataset: ImageDataset,
+    dataset: Dataset,
     preprocessing: Preprocessing,
     *,
     batch_size: int,
@@ -106,7 +106,7 @@ def predict_adapting(
 
 
 def _passing(
-    dataset: ImageDataset, preprocessing: Preprocessing, batch_size: int
+    dataset: Dataset, preprocessing: Preprocessing, batch_size: int
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     for rows in chunks(len(dataset), batch_size):
         for batch in batches(dataset.subset(rows), preprocessing, batch_size=len(rows)):

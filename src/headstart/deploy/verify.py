@@ -7,15 +7,21 @@ import sys
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.deploy.predictor import Predictor
 
 
 def main() -> None:
-    references = json.load(sys.stdin)
+    given = json.load(sys.stdin)
+    modality = given["modality"]
+    references = [tuple(one) if isinstance(one, list) else one for one in given["inputs"]]
     predictor = Predictor(sys.argv[1], device="cpu", head=sys.argv[2] if len(sys.argv) > 2 else None)
-    dataset = ImageDataset(
-        images=references, labels=None, classes=predictor.classes, splits=np.full(len(references), "")
+    dataset = Dataset(
+        inputs=references,
+        labels=None,
+        classes=predictor.classes,
+        splits=np.full(len(references), ""),
+        modality=modality,
     )
     print(json.dumps(predictor.probabilities(dataset).tolist()))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset, name_of
+from headstart.data.dataset import Dataset, name_of
 from headstart.data.images import read_image
 from headstart.errors import BadImage
 from headstart.evaluation.scoring.scoring import Worst
@@ -35,8 +35,8 @@ def thumbnail(image: torch.Tensor) -> str:
 
 
 def collect_pictures(
-    dataset: ImageDataset,
-    test_set: ImageDataset,
+    dataset: Dataset,
+    test_set: Dataset,
     worst: Sequence[Worst],
     read: Callable[[Any], torch.Tensor] = read_image,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -54,11 +54,11 @@ def collect_pictures(
     assert test_set.labels is not None and dataset.labels is not None
     mistakes = []
     for one in worst[:MISTAKES]:
-        image = _try(read, test_set.images[one.index])
+        image = _try(read, test_set.inputs[one.index])
         if image is not None:
             mistakes.append(
                 {
-                    "path": name_of(test_set.images[one.index], test_set.root, one.index), "label": one.label,
+                    "path": name_of(test_set.inputs[one.index], test_set.root, one.index), "label": one.label,
                     "predicted": one.predicted, "confidence": one.confidence, "note": one.note, "image": thumbnail(image),
                 }
             )  # fmt: skip
@@ -67,7 +67,7 @@ def collect_pictures(
     per_class = 2 if len(classes) * 2 <= SAMPLES else 1
     for label in range(min(len(classes), SAMPLES)):
         for i in np.flatnonzero((dataset.splits == "train") & (strata == label))[:per_class]:
-            image = _try(read, dataset.images[i])
+            image = _try(read, dataset.inputs[i])
             if image is not None:
                 samples.append({"label": dataset.label_text(int(i)), "image": thumbnail(image)})
     return {"mistakes": mistakes, "samples": samples}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import WorkError, sentence
 from headstart.features.cache import FeatureCache, SplitCache
 from headstart.features.precision import ENOUGH, check_precision, fastest, least_cosine, plain, prepare
@@ -63,7 +63,7 @@ class FeatureSet:
 
 def extract(
     source: Source,
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     cache_dir: Path | None,
     parts: Sequence[Source] = (),
@@ -189,7 +189,7 @@ class _Runner:
         """float32 (B, width), or ``None`` where the check failed."""
         n = len(images)
         if n < LEAST_BATCH:
-            images = torch.cat([images, images[-1:].expand(LEAST_BATCH - n, -1, -1, -1)])
+            images = torch.cat([images, images[-1:].expand(LEAST_BATCH - n, *images.shape[1:])])
         if self.check and self.cosine is None:
             some = images[:CHECK_ROWS]
             found, true = self.forward(some), plain(self.source.backbone, self.device)(some)
@@ -225,7 +225,7 @@ class _Runner:
 def _compute(
     runner: _Runner,
     source: Source,
-    part: ImageDataset,
+    part: Dataset,
     places: np.ndarray,
     keys: list[str],
     X: np.ndarray,
@@ -248,7 +248,7 @@ def _compute(
         since = time.monotonic()
 
     more: dict[str, Any] = {} if workers is None else {"workers": workers}
-    progress.start(f"features of {source.name}", total=len(part), unit="image")
+    progress.start(f"features of {source.name}", total=len(part), unit=part.modality)
     try:
         for batch in batches(part, source.preprocessing, batch_size=batch_size, **more):
             found = runner(batch.inputs)

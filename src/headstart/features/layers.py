@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.features.extract import extract
 from headstart.progress import Progress
 from headstart.sources.source import Source
@@ -39,7 +39,7 @@ class LayerFeatures:
 
 def extract_layers(
     source: Source,
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     cache_dir: Path | None,
     grid: int = 1,

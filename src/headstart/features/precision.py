@@ -68,6 +68,8 @@ def fold_batch_norm(backbone: nn.Module, read: Sequence[str] = ()) -> nn.Module:
             return isinstance(m, nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
 
     model = copy.deepcopy(backbone).eval()
+    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        return model
     try:
         graph = Tracer().trace(model)
     except Exception:  # tracing runs the model's own code on proxies: anything may come out of it
@@ -118,7 +120,9 @@ def prepare(backbone: nn.Module, device: str, precision: str) -> Forward:
 
         def on_cpu(images: torch.Tensor) -> torch.Tensor:
             with torch.inference_mode():
-                return model(images.to(kind, memory_format=torch.channels_last)).float()
+                if images.is_floating_point():
+                    images = images.to(kind, memory_format=torch.channels_last)
+                return model(images).float()
 
         return on_cpu
     model = copy.deepcopy(backbone).eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -126,7 +130,9 @@ def prepare(backbone: nn.Module, device: str, precision: str) -> Forward:
     kind_of_device = torch.device(device).type
 
     def elsewhere(images: torch.Tensor) -> torch.Tensor:
-        images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        images = images.to(device, non_blocking=True)
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(kind_of_device, dtype=cast, enabled=cast is not None):
             return model(images).float().cpu()
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import WorkError
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
@@ -92,7 +92,7 @@ class Choice:
 def choose_strategy(
     source: Source,
     candidates: Sequence[Candidate],
-    dataset: ImageDataset,
+    dataset: Dataset,
     settings: Settings,
     *,
     seconds: float,
@@ -117,7 +117,7 @@ def choose_strategy(
     Args:
         candidates: at least one; all can be trained on ``source``.
         dataset: training and validation images, labelled; no test image. Labels that are no classes are compared as the classes
-            of :attr:`headstart.data.dataset.ImageDataset.as_classes`.
+            of :attr:`headstart.data.dataset.Dataset.as_classes`.
         forecast: (candidate, images) -> seconds of one training, known before the first.
         seconds: may be overrun by what a forecast was short of, but no fold is begun that is known not to fit.
         clock: for tests.

@@ -19,12 +19,11 @@ def count_macs(source: Source) -> int | None:
     """Multiply-adds of one forward pass, counted without computing anything where the backbone allows it."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    size = source.preprocessing.size
     for place in ("meta", "cpu"):
         try:
             model = copy.deepcopy(source.backbone).eval().to(place)
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                model(torch.zeros(1, 3, size, size, device=place))
+                model(source.preprocessing.noise(1).to(place))
             return int(counter.get_total_flops()) // 2
         except (RuntimeError, NotImplementedError):
             continue  # a backbone that builds tensors on the CPU inside its forward
@@ -57,20 +56,19 @@ def forward_memory(source: Source, device: str = "cpu", batch: int = BATCH) -> t
     alive at once, with no arithmetic done; workspaces of the kernels and what the allocator keeps come on top. ``None`` where
     the backbone allows neither.
     """
-    size = source.preprocessing.size
     if torch.device(device).type == "cuda":
         model = copy.deepcopy(source.backbone).eval()
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         with torch.no_grad():
-            model.to(device)(torch.zeros(batch, 3, size, size, device=device))
+            model.to(device)(source.preprocessing.noise(batch).to(device))
         return int(torch.cuda.max_memory_allocated(device) - before), "measured"
     try:
         model = copy.deepcopy(source.backbone).eval().to("meta")
         weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
         with torch.no_grad(), _Live() as live:
-            model(torch.zeros(batch, 3, size, size, device="meta"))
+            model(source.preprocessing.noise(batch).to("meta"))
         return weights + live.peak, "counted"
     except (RuntimeError, NotImplementedError):
         return None, ""

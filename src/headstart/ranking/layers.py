@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import DataError, sentence
 from headstart.features.layers import extract_layers
 from headstart.progress import SILENT, Progress
@@ -69,7 +69,7 @@ class LayerRanking:
 
 def rank_layers(
     source: Source,
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     score: str = "probe",
     cache_dir: Path | None,

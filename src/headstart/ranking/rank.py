@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import DataError, HeadstartError, QuestionError, SourceError, WorkError, near, sentence
 from headstart.features.extract import extract
 from headstart.progress import SILENT, Progress
@@ -113,7 +113,7 @@ class Ranking:
 
 def rank_sources(
     sources: Sequence[str | Source],
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     scores: Sequence[str] = DEFAULT,
     by: str | None = None,
@@ -213,7 +213,7 @@ def probabilities(source: Source, X: np.ndarray) -> np.ndarray | None:
 
 def _score(
     source: str | Source,
-    part: ImageDataset,
+    part: Dataset,
     scores: Sequence[str],
     resamples: int,
     cache_dir: Path | None,

@@ -22,6 +22,10 @@ def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
     config = read_config(folder)
+    if "architecture" not in config and "model_type" in config:
+        from headstart.sources import texts
+
+        return texts.load(name, folder, max_length=image_size, licence=_licence_file(folder))
     weights = next((folder / f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
     if weights is None:
         raise SourceError(sentence("the model folder has no weights", where=str(folder), allowed="model.safetensors"))

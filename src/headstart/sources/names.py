@@ -14,6 +14,10 @@ from headstart.tables import Table
 
 
 def _bundled(rest: str, *, image_size: int | None = None) -> Source:
+    if rest == "minilm":
+        from headstart.sources import minilm
+
+        return minilm.load(max_length=image_size)
     return bundle.load(rest, image_size=image_size)
 
 

@@ -14,6 +14,8 @@ from headstart.data.preprocessing import Preprocessing
 from headstart.sources.architecture import build_whole
 from headstart.sources.fingerprint import probe_activation, weights_digest
 from headstart.sources.source import Source
+from headstart.sources.text_save import save_text_model
+from headstart.sources.texts import LIBRARY
 
 
 def save_model(
@@ -38,6 +40,9 @@ def save_model(
         card: text of the README.
         extra: kept under ``headstart`` in the config.
     """
+    if source.library == LIBRARY:
+        save_text_model(folder, source, backbone, classes, card, extra or {})
+        return
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in backbone.state_dict().items()}
     rows = 0

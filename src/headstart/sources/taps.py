@@ -112,7 +112,7 @@ def taps_of(source: Source, grid: int = 1) -> list[Tap]:
 
     A stage is read at its last module, or at the activation that follows it at once as a module of its own. A stage
     that has no module of its own, that runs twice in a forward pass, or that gives something else than a map, tokens or
-    a vector, has no tap. One dry forward of a grey image finds all that.
+    a vector, has no tap. One dry forward of noise finds all that.
     """
     backbone = source.backbone
     layers = [(layer.name, layer.modules[-1]) for layer in source.layers[:-1]]
@@ -138,10 +138,10 @@ def taps_of(source: Source, grid: int = 1) -> list[Tap]:
 
     handles = [module.register_forward_pre_hook(before(name)) for name, module in modules.items() if name]
     handles += [modules[name].register_forward_hook(behind(name)) for name in wanted]
-    training, size = backbone.training, source.preprocessing.size
+    training = backbone.training
     try:
         with torch.inference_mode():
-            backbone.eval()(torch.zeros(1, 3, size, size))
+            backbone.eval()(source.preprocessing.noise(1))
             widths = {
                 name: pooled(value, grid).shape[1]
                 for name, value in out.items()

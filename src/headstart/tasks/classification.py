@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import RecipeError, near, sentence
 from headstart.functional.effective_number import effective_number
 from headstart.tasks.losses import CROSS_ENTROPY, Loss, called
@@ -58,7 +58,7 @@ class Classification(Task):
         return self.each_loss.strength * self.log_prior
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Classification:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Classification:
         counts = train_set.counts
         weights = class_weights(settled_imbalance(options.imbalance, options.loss, counts), counts, train_set.classes)
         return cls(

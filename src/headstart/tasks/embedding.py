@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.functional.margin import arcface_logits, triplet_loss, unit
 from headstart.tasks.task import Task, TaskOptions
 
@@ -38,7 +38,7 @@ class Embedding(Task):
         self.at_once = 4 if loss == "triplet" else 1
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Embedding:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Embedding:
         assert train_set.labels is not None
         learned = train_set.classes[
             : int(train_set.labels.max()) + 1

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.labels import LEVEL
 from headstart.tasks.classification import class_weights
 from headstart.tasks.task import Task, TaskOptions
@@ -35,7 +35,7 @@ class Hierarchical(Task):
         self.levels = levels_of(classes)
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Hierarchical:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Hierarchical:
         return cls(
             train_set.classes, class_weights=class_weights(options.imbalance, train_set.counts, train_set.classes)
         )

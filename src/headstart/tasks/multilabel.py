@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import RecipeError, near, sentence
 from headstart.functional.thresholds import best_thresholds
 from headstart.tasks.task import Task, TaskOptions
@@ -39,7 +39,7 @@ class Multilabel(Task):
         self.thresholds = np.full(len(classes), 0.5) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Multilabel:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Multilabel:
         """``imbalance``: ``"auto"`` and ``"none"`` weigh nothing (thresholds take care of rare labels), ``"weights"`` weighs the
         positive examples of label k by (negatives / positives), a table names factors."""
         counts, n = train_set.counts, len(train_set)

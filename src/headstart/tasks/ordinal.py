@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.functional.corn import corn_loss, questions, rank_probabilities
 from headstart.tasks.task import Task, TaskOptions
 
@@ -25,7 +25,7 @@ class Ordinal(Task):
         self.classes = classes
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Ordinal:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Ordinal:
         return cls(train_set.classes)
 
     @classmethod

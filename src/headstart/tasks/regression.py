@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.tasks.task import Task, TaskOptions
 
 
@@ -31,7 +31,7 @@ class Regression(Task):
         self.unit = self.scale
 
     @classmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Regression:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Regression:
         assert train_set.labels is not None
         spread = float(np.std(train_set.labels))
         return cls(train_set.classes, center=float(np.mean(train_set.labels)), scale=spread or 1.0)

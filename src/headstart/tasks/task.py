@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.tasks.losses import CROSS_ENTROPY, Loss
 
 
@@ -60,7 +60,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, train_set: ImageDataset, options: TaskOptions) -> Task:
+    def learn(cls, train_set: Dataset, options: TaskOptions) -> Task:
         """The task of a training set: its classes, and what else its labels tell (weights, scales).
 
         Raises:

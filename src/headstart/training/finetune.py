@@ -14,7 +14,7 @@ from torch import nn
 
 from headstart.data.augment import augmentation, mix_batch
 from headstart.data.batch import Batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
 from headstart.data.view_pairs import Views
@@ -71,7 +71,7 @@ class Feeding:
     fit_memory: bool = False
     decoded: DecodedCache | None = field(default=None, compare=False, repr=False)
     repeats: int = 1
-    unlabelled: ImageDataset | None = None
+    unlabelled: Dataset | None = None
 
 
 def finetune(
@@ -79,8 +79,8 @@ def finetune(
     backbone: nn.Module,
     strategy: Strategy,
     task: Task,
-    train_set: ImageDataset,
-    valid_set: ImageDataset | None,
+    train_set: Dataset,
+    valid_set: Dataset | None,
     feeding: Feeding,
     options: Optimisation,
     *,
@@ -193,19 +193,17 @@ def settle(
 def worst_batch(
     n: int, preprocessing: Preprocessing, task: Task, feeding: Feeding, stream: tuple[float, bool] | None = None
 ) -> Batch:
-    """n images of noise as large as they come, with targets of the kind that they come with, and the views beside them."""
+    """n inputs of noise as large as they come, with targets of the kind that they come with, and the views beside them."""
     targets = task.some_targets(n)
     if feeding.mixup or feeding.cutmix:
         targets = mixable(task, targets)
 
-    def noise(count: int) -> torch.Tensor:
-        return torch.randn(count, 3, preprocessing.size, preprocessing.size)
-
     index = torch.arange(n) // feeding.repeats
     if stream is None:
-        return Batch(noise(n), targets, index)
+        return Batch(preprocessing.noise(n), targets, index)
     beside = max(1, round(stream[0] * n))
-    return Batch(noise(n), targets, index, noise(beside), noise(beside) if stream[1] else None)
+    strong = preprocessing.noise(beside) if stream[1] else None
+    return Batch(preprocessing.noise(n), targets, index, preprocessing.noise(beside), strong)
 
 
 def together(labels: np.ndarray, several: int, seed: int) -> np.ndarray:
@@ -256,7 +254,7 @@ def set_up(
     backbone: nn.Module,
     strategy: Strategy,
     task: Task,
-    train_set: ImageDataset,
+    train_set: Dataset,
     feeding: Feeding,
     *,
     pretrained: bool,
@@ -296,7 +294,7 @@ def set_up(
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None
-    augment = augmentation(feeding.augment)
+    augment = augmentation(feeding.augment) if train_set.modality == "image" else None
     stream, views = unlabelled_stream(strategy.terms), None
     if stream is not None:
         assert feeding.unlabelled is not None
@@ -345,7 +343,7 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
 def predict_batches(
     model: Model,
     task: Task,
-    dataset: ImageDataset,
+    dataset: Dataset,
     preprocessing: Preprocessing,
     device: torch.device,
     *,
@@ -357,13 +355,17 @@ def predict_batches(
     """What the task decodes of a data set, float32 (n, M), in its order; fewer images at once where memory runs out."""
     model.eval()
     pieces = Pieces(None, say, "evaluation")
-    found = []
+    found: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
     for batch in batches(dataset, preprocessing, batch_size=batch_size, workers=workers, cache=cache):
 
         def work(images: torch.Tensor = batch.inputs) -> list[np.ndarray]:
             parts = images.tensor_split(pieces.count(len(images)))
-            outputs = (model(part.to(device, memory_format=torch.channels_last)) for part in parts)
+            last: dict[str, Any] = {"memory_format": torch.channels_last} if images.ndim == 4 else {}
+            outputs = (model(part.to(device, **last)) for part in parts)
             return [task.decode(output).cpu().numpy() for output in outputs]
 
         found += pieces.run(len(batch.inputs), work)
-    return np.concatenate(found)
+        assert batch.index is not None
+        rows.append(batch.index.numpy())
+    return np.concatenate(found)[np.argsort(np.concatenate(rows))]

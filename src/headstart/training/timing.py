@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from headstart.data.batch import Batch
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.sources.source import Source
 from headstart.strategies.strategy import Strategy
@@ -119,8 +119,8 @@ def measure_times(
     source: Source,
     strategy: Strategy,
     task: Task,
-    train_set: ImageDataset,
-    valid_set: ImageDataset | None,
+    train_set: Dataset,
+    valid_set: Dataset | None,
     feeding: Feeding,
     options: Optimisation,
     *,

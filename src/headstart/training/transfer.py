@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
@@ -121,8 +121,8 @@ def transfer(
     source: Source,
     strategy: Strategy,
     classes: tuple[str, ...],
-    train_set: ImageDataset,
-    valid_set: ImageDataset | None,
+    train_set: Dataset,
+    valid_set: Dataset | None,
     settings: Settings,
     *,
     device: torch.device,
@@ -240,8 +240,8 @@ def _solve(
     strategy: Strategy,
     stages: list[Stage],
     task: Task,
-    train_set: ImageDataset,
-    valid_set: ImageDataset | None,
+    train_set: Dataset,
+    valid_set: Dataset | None,
     *,
     device: torch.device,
     seed: int,
@@ -300,7 +300,7 @@ def _solve(
     )
 
 
-def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = True) -> Task:
+def task_of(train_set: Dataset, settings: Settings, *, by_steps: bool = True) -> Task:
     """The task of a training set. Where the head is solved there is no sampler, and weights do its work.
 
     Raises:
@@ -315,7 +315,7 @@ def task_of(train_set: ImageDataset, settings: Settings, *, by_steps: bool = Tru
 def solved_head(
     source: Source,
     task: Task,
-    train_set: ImageDataset,
+    train_set: Dataset,
     *,
     device: torch.device,
     seed: int,
@@ -334,7 +334,7 @@ def probabilities(
     moved: Transferred,
     source: Source,
     classes: tuple[str, ...],
-    dataset: ImageDataset,
+    dataset: Dataset,
     *,
     device: torch.device,
     cache_dir: Path | None,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.folder import disk_errors, write_json, write_text
 from headstart.verbs.adapt_work import Answer
 from headstart.verbs.domains import Domains
@@ -87,7 +87,7 @@ def save_tables(work: Path, recipe: dict[str, Any], result: Answer, more: dict[s
 
 
 def save_network(
-    work: Path, result: Answer, reader: Any, images: ImageDataset, card: str, *, neck: bool = True
+    work: Path, result: Answer, reader: Any, images: Dataset, card: str, *, neck: bool = True
 ) -> dict[str, Any]:
     """The whole network of images as an ordinary model folder, the new layers beside it; checked in a fresh process.
 

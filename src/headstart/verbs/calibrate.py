@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.deploy.held_out import HeldOut
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.metrics import expected_calibration_error, log_losses
@@ -27,8 +27,8 @@ def held_out(
     moved: Transferred,
     source: Source,
     classes: tuple[str, ...],
-    train_set: ImageDataset,
-    valid_set: ImageDataset,
+    train_set: Dataset,
+    valid_set: Dataset,
     *,
     device: torch.device,
     cache_dir: Path | None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.metrics import point_metrics
 from headstart.folder import cache_root
@@ -164,7 +164,7 @@ def _candidates(recipe: Recipe, source: Source, layer: str, task: Task) -> list[
 
 
 def _compare(
-    source: Source, candidates: list[Candidate], learn: ImageDataset, recipe: Recipe, seconds: float, forecast: Any,
+    source: Source, candidates: list[Candidate], learn: Dataset, recipe: Recipe, seconds: float, forecast: Any,
     device: torch.device, progress: Progress,
 ) -> Choice:  # fmt: skip
     settings = settings_of(recipe)

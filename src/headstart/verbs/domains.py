@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.feature_tables import FeatureTable, is_feature_file, read_domains
 from headstart.data.rows import joined
 from headstart.data.several_domains import SeveralDomains, pooled, read_several, short_names, twice_named
@@ -43,7 +43,7 @@ class Domains:
     kind: str
     reader: Any = None
     backbone: str | None = None
-    images: tuple[ImageDataset, ImageDataset] | None = None
+    images: tuple[Dataset, Dataset] | None = None
     domain: np.ndarray | None = None
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ def kind_of(path: str | Path) -> str:
     return "rows" if is_feature_file(path) else "images"
 
 
-def images_of(path: str | Path, workers: int | None, progress: Progress, *, needs_label: bool) -> ImageDataset:
+def images_of(path: str | Path, workers: int | None, progress: Progress, *, needs_label: bool) -> Dataset:
     """A folder of class folders (or, for a target, images in no class folder); those that cannot be decoded are left out."""
     from headstart.data.readers import read_dataset, read_images
     from headstart.data.scan import scan
@@ -185,7 +185,7 @@ def images_of(path: str | Path, workers: int | None, progress: Progress, *, need
 
 
 def image_features(
-    dataset: ImageDataset, reader: Any, origin: str, device: str, workers: int | None, progress: Progress
+    dataset: Dataset, reader: Any, origin: str, device: str, workers: int | None, progress: Progress
 ) -> FeatureTable:
     """Features of images by a frozen source, from the cache where it has them."""
     from headstart.features.extract import extract
@@ -196,7 +196,7 @@ def image_features(
     )
     y = None if dataset.labels is None else np.array(dataset.classes)[dataset.labels]
     names = [f"{reader.name}:{j}" for j in range(found.X.shape[1])]
-    return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.images])
+    return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.inputs])
 
 
 def _embedded(texts: list[Texts], labelled: int, backbone: str, device: str, progress: Progress) -> Domains:

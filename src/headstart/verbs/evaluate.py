@@ -22,6 +22,7 @@ def evaluate(
     adapt: str | None = None,
     head: str | None = None,
     path_col: str | None = None,
+    text_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
     label_delimiter: str | None = None,
@@ -62,7 +63,7 @@ def evaluate(
     check_task(task, coverage, abstain_below, tta)
     # the order of ranks is the model's, so that data which lack one can be read too
     dataset = read_dataset(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,
+        data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,
         task="classification" if task.name == "ordinal" else task.name,
     )  # fmt: skip
     dataset = align(dataset, predictor.classes, str(data), f"headstart fit {data} --continue-from {run}")

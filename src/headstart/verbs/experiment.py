@@ -131,7 +131,7 @@ def experiment(
         others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
     if "probe" in baselines and (strategy.procedure.by_steps or moved.reads is not source):
         others["probe"] = tested(trained("probe", source, parse_strategy("probe")), source)
-    if "raw_pixels" in baselines:
+    if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()
         others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)
     return Outcome(moved, found, others, tasks, history, held, calibrated)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.evaluation.forgetting import offers, retention
 from headstart.evaluation.gain import paired_gain
 from headstart.evaluation.intervals import wilson
@@ -31,8 +31,8 @@ CURVE_IMAGES = 1000
 def source_scores(
     source: Source,
     moved: Transferred,
-    data: ImageDataset,
-    test_set: ImageDataset,
+    data: Dataset,
+    test_set: Dataset,
     classes: tuple[str, ...],
     strategy: str,
     scores: dict[str, Any],
@@ -84,7 +84,7 @@ def source_scores(
 
 def _read(
     source: Source,
-    data: ImageDataset,
+    data: Dataset,
     states: Iterable[dict[str, torch.Tensor] | None],
     *,
     device: torch.device,
@@ -122,8 +122,8 @@ def _read(
 def _curve(
     source: Source,
     moved: Transferred,
-    data: ImageDataset,
-    test_set: ImageDataset,
+    data: Dataset,
+    test_set: Dataset,
     classes: tuple[str, ...],
     *,
     device: torch.device,
@@ -163,7 +163,7 @@ def _curve(
     return rows
 
 
-def _some(data: ImageDataset, most: int, seed: int) -> ImageDataset:
+def _some(data: Dataset, most: int, seed: int) -> Dataset:
     """At most ``most`` of the images, drawn at random, in their order."""
     if len(data) <= most:
         return data

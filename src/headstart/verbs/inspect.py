@@ -12,6 +12,7 @@ def inspect(
     data: Any,
     *,
     path_col: str | None = None,
+    text_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
     group: str | None = None,
@@ -39,7 +40,7 @@ def inspect(
     from headstart.data.scan import scan
 
     dataset = read_dataset(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
+        data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, task=task,
         label_delimiter=label_delimiter,
     )  # fmt: skip
     dataset, scanned = scan(dataset, cache_dir=cache_root(), workers=workers, progress=progress)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from headstart.data.augment import augmentation, flips
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache
 from headstart.data.rows import ImageRows
 from headstart.deploy.heads import Head, buffers_of, save_heads
@@ -52,7 +52,7 @@ class Subject:
 
     name: str
     prepared: Prepared
-    splits: dict[str, ImageDataset]
+    splits: dict[str, Dataset]
     metric: str
     member: Member
     judged: bool
@@ -148,7 +148,7 @@ def work_through(question: Question, work: Path, progress: Progress) -> None:
     )  # fmt: skip
 
 
-def without_copies(prepared: Mapping[str, Prepared]) -> tuple[dict[str, ImageDataset], list[str]]:
+def without_copies(prepared: Mapping[str, Prepared]) -> tuple[dict[str, Dataset], list[str]]:
     """Each data set without the training and validation images that are exact copies of another's test images; and what was left out.
 
     Raises:
@@ -185,7 +185,7 @@ def found_source(
     if recipe.source == "auto" and kept.exists():
         recipe = recipe.model_copy(update={"source": read_json(kept)["chosen"]})
     if recipe.source != "auto":
-        return load_source(recipe.source, arch=recipe.arch, image_size=recipe.image_size)
+        return load_source(recipe.source, arch=recipe.arch, image_size=recipe.input_size)
     judge = prepared[question.target or next(iter(prepared))]
     source, ranking, _ = find_source(recipe, judge, device=device, progress=progress)
     if ranking:
@@ -194,7 +194,7 @@ def found_source(
 
 
 def subject_of(
-    question: Question, name: str, prepared: Prepared, dataset: ImageDataset, source: Source, cache: DecodedCache
+    question: Question, name: str, prepared: Prepared, dataset: Dataset, source: Source, cache: DecodedCache
 ) -> Subject:
     """One data set as the trainings take it.
 

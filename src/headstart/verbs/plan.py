@@ -141,7 +141,7 @@ def find_source(
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.image_size)
+    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),

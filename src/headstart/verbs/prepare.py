@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.checks import inspect_dataset
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
@@ -32,19 +32,19 @@ class Prepared:
         unlabelled: images of the target without labels, none of them a test or validation image; or ``None``.
     """
 
-    dataset: ImageDataset
+    dataset: Dataset
     info: dict[str, Any]
-    unlabelled: ImageDataset | None = None
+    unlabelled: Dataset | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.dataset.classes
 
-    def split(self, name: str) -> ImageDataset:
+    def split(self, name: str) -> Dataset:
         return self.dataset.select(name)
 
     @property
-    def learning(self) -> ImageDataset:
+    def learning(self) -> Dataset:
         """Training and validation images: all that may choose a source or a strategy."""
         return self.dataset.subset(np.flatnonzero(np.isin(self.dataset.splits, ["train", "valid"])))
 
@@ -53,6 +53,7 @@ def prepare(
     data: Any,
     *,
     path_col: str | None = None,
+    text_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
     group: str | None = None,
@@ -83,7 +84,7 @@ def prepare(
         DataError: the data cannot be used, in one sentence.
     """
     dataset = read_dataset(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
+        data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, task=task,
         label_delimiter=label_delimiter, order=order,
     )  # fmt: skip
     dataset, scanned = scan(dataset, cache_dir=cache_root(), on_bad=on_bad, workers=workers, progress=progress)
@@ -115,7 +116,7 @@ def prepare(
 def prepare_recipe(recipe: Recipe, progress: Progress) -> Prepared:
     """:func:`prepare` with what a recipe says of the data."""
     return prepare(
-        recipe.data, path_col=recipe.path_col, label_col=recipe.label_col, split_col=recipe.split_col, group=recipe.group,
+        recipe.data, path_col=recipe.path_col, text_col=recipe.text_col, label_col=recipe.label_col, split_col=recipe.split_col, group=recipe.group,
         test_fraction=recipe.test_fraction, valid_fraction=recipe.valid_fraction, labels_per_class=recipe.labels_per_class,
         unlabelled=recipe.unlabelled, on_bad=recipe.on_bad_sample, seed=recipe.seed, workers=recipe.workers, task=recipe.task,
         label_delimiter=recipe.label_delimiter, order=recipe.order, progress=progress,

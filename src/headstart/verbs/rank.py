@@ -81,6 +81,7 @@ def rank(
     test_fraction: float = 0.2,
     group: str | None = None,
     path_col: str | None = None,
+    text_col: str | None = None,
     label_col: str | None = None,
     split_col: str | None = None,
     device: str = "auto",
@@ -121,7 +122,7 @@ def rank(
         got = f"--by {by}" if by else ", ".join(scores or ())
         raise DataError(sentence("layers are ordered by one score", got=got, fix="--layers --score probe"))
     target = prepare(
-        data, path_col=path_col, label_col=label_col, split_col=split_col, group=group, test_fraction=test_fraction,
+        data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, test_fraction=test_fraction,
         labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter,
         progress=progress,
     )  # fmt: skip

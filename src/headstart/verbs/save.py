@@ -13,7 +13,8 @@ import numpy as np
 from torch import nn
 
 from headstart.data.augment import flips
-from headstart.data.dataset import ImageDataset
+from headstart.data.checks import WORDS
+from headstart.data.dataset import Dataset
 from headstart.deploy.taps import TAPS, save_taps
 from headstart.errors import WorkError, sentence
 from headstart.folder import disk_errors
@@ -43,19 +44,19 @@ def save(
     head, task = None, moved.task
     taps = taps_read(moved.reads)
     # a head whose rows are no classes is kept beside the weights: in the library's own layout it would be taken for a classifier
-    if moved.reads is source and "class_labels" in task.gives:
+    if moved.reads is source and "class_labels" in task.gives and target.dataset.modality == "image":
         head = nn.Linear(weight.shape[1], weight.shape[0])
         head.load_state_dict({"weight": weight, "bias": bias})
-    cell = scores[metric]
+    cell, words = scores[metric], WORDS[target.dataset.modality]
     card = "\n".join(
         [
             f"# {' / '.join(task.classes[:6])}{' ...' if len(task.classes) > 6 else ''}",
             "",
             f"{task.says}, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
             "",
-            f"- Test {metric.replace('_', ' ')}: {cell['value']:.3f} (95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(target.split('test'))} images)",
+            f"- Test {metric.replace('_', ' ')}: {cell['value']:.3f} (95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(target.split('test'))} {words})",
             f"- Verdict: {why}",
-            f"- Training images: {len(target.split('train')) + len(target.split('valid'))}",
+            f"- Training {words}: {len(target.split('train')) + len(target.split('valid'))}",
             f"- Licence of the source's weights: {source.licence}",
             f"- {source.report.line()}",
             *([f"- Calibrated: the head is divided by a temperature of {temperature:.3g}"] if temperature else []),
@@ -79,7 +80,7 @@ def save(
 
 def verify(
     work: Path,
-    test_set: ImageDataset,
+    test_set: Dataset,
     found: np.ndarray,
     *,
     unit: float = 1.0,
@@ -103,18 +104,18 @@ def verify(
     with tempfile.TemporaryDirectory() as aside:
         references = []
         for i in pick:
-            reference = test_set.images[i]
-            if not isinstance(reference, str):
+            reference = test_set.inputs[i]
+            if test_set.modality == "image" and not isinstance(reference, str):
                 from torchvision.io import write_png
 
                 from headstart.data.images import read_image
 
                 reference = str(Path(aside) / f"{i}.png")
-                write_png(read_image(test_set.images[i]), reference)
+                write_png(read_image(test_set.inputs[i]), reference)
             references.append(reference)
         done = subprocess.run(
             [sys.executable, "-m", "headstart.deploy.verify", str(work), *([head] if head else [])],
-            input=json.dumps(references), capture_output=True, text=True, encoding="utf-8", check=False,
+            input=json.dumps({"modality": test_set.modality, "inputs": references}), capture_output=True, text=True, encoding="utf-8", check=False,
         )  # fmt: skip
     if done.returncode:
         raise WorkError(

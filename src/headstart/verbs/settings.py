@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.data.augment import augmentation
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
 from headstart.strategies.grammar import parse_strategy
@@ -29,7 +29,7 @@ def check_recipe(recipe: Recipe) -> None:
         unlabelled_used(strategy)
 
 
-def settings_of(recipe: Recipe, unlabelled: ImageDataset | None = None) -> Settings:
+def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
     """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.data.augment import augmentation
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import HandshakeError, RecipeError, near, sentence
 from headstart.recipe import STEPWISE, Recipe, make_recipe
 from headstart.sources.source import Source
@@ -67,7 +67,7 @@ def apply(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any
     return {**values, **fields, STRATEGY: with_arguments(text, inner) if inner else text}
 
 
-def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared: dict[str, Domain] | None) -> Searched:
+def make_space(recipe: Recipe, source: Source, train_set: Dataset, declared: dict[str, Domain] | None) -> Searched:
     """The space for a recipe, checked.
 
     Args:
@@ -126,7 +126,7 @@ def make_space(recipe: Recipe, source: Source, train_set: ImageDataset, declared
     )  # fmt: skip
 
 
-def built_in(recipe: Recipe, source: Source, text: str, train_set: ImageDataset) -> dict[str, Domain]:
+def built_in(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> dict[str, Domain]:
     """What is worth searching for a strategy: the recipe's own values are kept, what it leaves open is searched.
 
     By gradient steps: the learning rate from a tenth to ten times its default, weight decay, label smoothing, mixup,
@@ -246,7 +246,7 @@ def _acts(name: str, text: str) -> bool:
     return name != "layer" or strategy.procedure.reads == "one"
 
 
-def _takes(recipe: Recipe, source: Source, text: str, name: str, d: Domain, train_set: ImageDataset) -> bool:
+def _takes(recipe: Recipe, source: Source, text: str, name: str, d: Domain, train_set: Dataset) -> bool:
     """Whether a parameter of the built-in space can act in this strategy, for this task."""
     try:
         for value in d.ends:
@@ -260,7 +260,7 @@ def _agree(
     recipe: Recipe,
     source: Source,
     text: str,
-    train_set: ImageDataset,
+    train_set: Dataset,
     params: Mapping[str, Any] | None = None,
     *,
     alone: bool,
@@ -292,14 +292,14 @@ def _agree(
     )  # fmt: skip
 
 
-def _epochs(recipe: Recipe, source: Source, text: str, train_set: ImageDataset, branch: Mapping[str, Domain]) -> int:
+def _epochs(recipe: Recipe, source: Source, text: str, train_set: Dataset, branch: Mapping[str, Domain]) -> int:
     """The fewest epochs that a trial can have."""
     if "epochs" in branch:
         return int(min(branch["epochs"].ends))
     return int(_defaults(recipe, source, text, train_set)["epochs"])
 
 
-def _defaults(recipe: Recipe, source: Source, text: str, train_set: ImageDataset) -> dict[str, Any]:
+def _defaults(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> dict[str, Any]:
     """What `fit` would take for each parameter."""
     settings = settings_of(recipe)
     options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=source.pretrained)
@@ -314,7 +314,7 @@ def _defaults(recipe: Recipe, source: Source, text: str, train_set: ImageDataset
     return fields | arguments_of(text)
 
 
-def _uneven(train_set: ImageDataset) -> bool:
+def _uneven(train_set: Dataset) -> bool:
     """Whether ``imbalance: auto`` would weigh the classes."""
     return train_set.task == "classification" and class_weights("auto", train_set.counts, train_set.classes) is not None
 

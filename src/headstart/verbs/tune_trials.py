@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache
 from headstart.errors import HeadstartError, QuestionError, WorkError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
@@ -162,7 +162,7 @@ class Bench:
         settings = with_epochs(settings, n, source.pretrained)
         device = pick_device(recipe.device)
 
-        def head(fold: int, train_set: ImageDataset) -> Any:
+        def head(fold: int, train_set: Dataset) -> Any:
             key = (source.digest, source.preprocessing.digest, fold, str(recipe.imbalance), recipe.loss)
             if key not in self.heads:
                 self.heads[key] = solved_head(
@@ -193,7 +193,7 @@ class Bench:
     def _source(self, recipe: Recipe, *, all_layers: bool) -> Source:
         key = (recipe.source, recipe.arch, recipe.image_size, all_layers)
         if key not in self.sources:
-            source = load_source(recipe.source, arch=recipe.arch, image_size=recipe.image_size)
+            source = load_source(recipe.source, arch=recipe.arch, image_size=recipe.input_size)
             if all_layers:  # one pass over the images makes the features of every layer
                 device = str(pick_device(recipe.device))
                 extract_layers(source, self.learning, cache_dir=cache_root(), device=device, workers=recipe.workers)

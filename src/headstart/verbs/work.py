@@ -152,7 +152,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         if outcome.held is not None:
             save_held_out(work / "model", outcome.held)
         worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
-        write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
+        if target.dataset.modality == "image":
+            write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         if "tensorboard" in plan.log:
             _tensorboard(work / "events", outcome.history)
     check = None
@@ -215,7 +216,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, arch=plan.arch, image_size=plan.image_size)
+        source = load_source(plan.source, arch=plan.arch, image_size=plan.input_size)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.data.dataset import ImageDataset, name_of
+from headstart.data.dataset import Dataset
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_json, write_text
 from headstart.tasks.task import Task
 
 
-def predictions_table(dataset: ImageDataset, found: np.ndarray, task: Task) -> pd.DataFrame:
+def predictions_table(dataset: Dataset, found: np.ndarray, task: Task) -> pd.DataFrame:
     """One row an image: path, label (where known), predicted, and what stands behind it (one probability column a class)."""
-    names = [name_of(reference, dataset.root, i) for i, reference in enumerate(dataset.images)]
+    names = [dataset.name(i) for i in range(len(dataset))]
     columns = SCORING[task.name].columns(found, dataset.labels, task, dataset.classes)
-    return pd.DataFrame({"path": names, **columns})
+    texts = (
+        {"text": [" | ".join([t] if isinstance(t, str) else t) for t in dataset.inputs]}
+        if dataset.modality == "text"
+        else {}
+    )
+    return pd.DataFrame({"path": names, **texts, **columns})
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
@@ -55,7 +60,7 @@ def environment() -> dict[str, Any]:
 
 def write_run_tables(
     work: Path,
-    test_set: ImageDataset,
+    test_set: Dataset,
     target: tuple[np.ndarray, Task],
     baselines: dict[str, tuple[np.ndarray, Task]],
     history: list[dict[str, Any]],

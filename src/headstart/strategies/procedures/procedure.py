@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from headstart.data.batch import Batch
+from headstart.data.text_preprocessing import padded
 from headstart.functional.weighted import weighted_mean
 from headstart.strategies.terms.term import Penalty, Seen, Start
 from headstart.tasks.task import Model, Task
@@ -80,7 +81,7 @@ class Procedure:
         self, model: Model, batch: Batch, penalties: Mapping[str, Penalty], start: Start, progress: float
     ) -> Seen:
         """One pass of the labelled inputs and those of the target together, so that batch norms see both."""
-        inputs = batch.inputs if batch.target is None else torch.cat([batch.inputs, batch.target])
+        inputs = batch.inputs if batch.target is None else padded([batch.inputs, batch.target])
         with ExitStack() as watching:
             for penalty in penalties.values():
                 watching.enter_context(penalty.watching(model, batch))

@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.sources.source import Layer
+from headstart.sources.text_backbone import dry_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def reached(backbone: nn.Module, size: int) -> set[str]:
     Swin, timm's BEiT. An adapter around such a layer would never act.
 
     Args:
-        size: side of the image, in pixels, that the backbone takes.
+        size: side of the image in pixels, or tokens of the text, that the backbone takes.
     """
     called: set[str] = set()
     hooks = [
@@ -53,7 +54,7 @@ def reached(backbone: nn.Module, size: int) -> set[str]:
     first = next(backbone.parameters())
     try:
         with _eval(backbone):
-            backbone(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype))
+            backbone(dry_input(backbone, size).to(first.device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headstart.data.dataset import ImageDataset
+from headstart.data.dataset import Dataset
 from headstart.errors import DataError, sentence
 from headstart.progress import SILENT
 from headstart.sources.source import Source
@@ -37,7 +37,7 @@ class Judged:
     loss: float | None
 
 
-def cut(dataset: ImageDataset, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def cut(dataset: Dataset, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """``folds`` pairs (rows to learn from, rows held out), int64. A validation split that the data has is the first one.
 
     Args:
@@ -66,7 +66,7 @@ def judge(
     source: Source,
     strategy: Strategy,
     settings: Settings,
-    dataset: ImageDataset,
+    dataset: Dataset,
     folds: Sequence[tuple[np.ndarray, np.ndarray]] | None,
     *,
     score: Score,
@@ -75,7 +75,7 @@ def judge(
     seed: int,
     cache_dir: Path | None,
     layer: str = "last",
-    head: Callable[[int, ImageDataset], Any] | None = None,
+    head: Callable[[int, Dataset], Any] | None = None,
     best_epoch: bool = False,
     on_share: Callable[[float, float], None] | None = None,
 ) -> Judged:
@@ -147,7 +147,7 @@ def judge(
     return Judged(float(np.mean(scores)), float(np.mean(losses)))
 
 
-def _without(settings: Settings, held_out: ImageDataset) -> Settings:
+def _without(settings: Settings, held_out: Dataset) -> Settings:
     """The same without unlabelled images that are exact copies of those held out: they judge the trial.
 
     Raises:
