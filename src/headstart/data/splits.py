@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -183,10 +184,10 @@ def _units(dataset: Dataset) -> np.ndarray:
             i = int(parent[i])
         return i
 
-    for column in (dataset.groups, dataset.digests):
+    for column in (dataset.groups, dataset.digests, dataset.copies):
         if column is None:
             continue
-        first: dict[str, int] = {}
+        first: dict[Any, int] = {}
         for i, key in enumerate(column):
             if key in first:
                 parent[root(i)] = root(first[key])
