@@ -37,6 +37,7 @@ class TextScan:
         pairs: (i, j, resemblance) of near copies, see :mod:`headstart.data.text_copies`.
         patterns: texts in clusters of near copies so large that they are not kept in one split.
         long: name of the longest text.
+        of_pairs: whether each is a pair of texts.
         bad: (name, reason) of each text that was left out.
     """
 
@@ -45,6 +46,7 @@ class TextScan:
     pairs: list[tuple[int, int, float]] = field(default_factory=list)
     patterns: int = 0
     long: str = ""
+    of_pairs: bool = False
     bad: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class TextScan:
         spread = {"min": int(some.min()), "median": int(np.median(some)), "p95": int(np.quantile(some, 0.95)), "max": int(some.max())}
         counts = np.bincount(self.script, minlength=len(SCRIPTS))
         scripts = {SCRIPTS[k]: int(counts[k]) for k in np.argsort(-counts, kind="stable") if counts[k]}
-        return {"letters": spread, "scripts": scripts}
+        return {"letters": spread, "scripts": scripts, "pairs": self.of_pairs}
 
     def warnings(self) -> list[str]:
         """Sentences about the inputs themselves, each with what to do."""
@@ -98,7 +100,7 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
     progress.done()
     gone = np.array(empty, dtype=bool)
     bad = [(dataset.name(int(i)), "the text is empty") for i in np.flatnonzero(gone)]
-    if bad and (on_bad == "fail" or gone.all()):
+    if bad and (on_bad == "fail" or (gone.all() and dataset.labels is not None)):
         raise DataError(
             sentence(f"{len(bad)} of {len(dataset)} texts are empty", where=dataset.root or None, got=bad[0][0],
                      fix="--on-bad-sample skip, or mend the rows")
@@ -108,6 +110,7 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
     found = TextScan(np.array(sizes, dtype=np.int64)[kept], np.concatenate([np.zeros(0, np.int64), *scripts])[kept], bad=bad)
     if len(left):
         found.long = left.name(int(found.letters.argmax()))
+        found.of_pairs = not isinstance(left.inputs[0], str)
     if dataset.labels is not None and len(left):
         found.pairs = near_pairs(np.array(normals, dtype=np.uint64)[kept], np.concatenate(bands)[kept], lambda i: normal_form(left.inputs[i]))
         copies, found.patterns = clusters(len(left), found.pairs, max(LEAST, int(SHARE * len(left))))

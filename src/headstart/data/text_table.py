@@ -56,6 +56,9 @@ class TextTable:
     names: dict[str, list[str]]
     notes: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return sum(map(_rows, self.parts))
+
     def head(self) -> pd.DataFrame:
         """The first :data:`PEEK` rows."""
         first = self.parts[0]
