@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +262,7 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
                 if not any(sign in opened.readline() for sign in (b",", b";", b"\t", b"|", b" ", b":")):
                     separator = ","  # one column: nothing to be guessed from its letters
             frame = pd.read_csv(path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows)
-    except (ValueError, OSError, pd.errors.ParserError) as error:
+    except (ValueError, OSError, csv.Error, pd.errors.ParserError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None
     frame.columns = [str(c).strip() for c in frame.columns]
     if not len(frame):
@@ -270,7 +271,8 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
 
 
 def _looks_like_paths(column: pd.Series) -> bool:
-    return bool(column.dropna().astype(str).head(20).map(is_image).all())
+    cells = column.dropna().astype(str).head(20)
+    return len(cells) > 0 and bool(cells.map(is_image).all())
 
 
 def names_images(frame: pd.DataFrame) -> bool:

@@ -18,6 +18,10 @@ SPLITS = {
 """What folders and files of a split are called."""
 
 
+LONGEST_PATH = 1024
+"""Letters of a path at most; what is longer is a text."""
+
+
 def text_tables(root: Path, *, sure: bool) -> list[tuple[Path, str]]:
     """Tables of texts, each with the split that its name says: the file itself; in a folder ``train.csv`` and ``test.csv`` or the only table.
 
@@ -65,3 +69,14 @@ def text_folder(root: Path) -> bool:
         return False
     folders = {path.parent for pattern in ("*/*.txt", "*/*/*.txt") for path in root.glob(pattern)}
     return len(folders) > 1 and not any(is_image(path.name) for path in root.rglob("*"))
+
+
+def path_of(item: str | Path) -> Path | None:
+    """The path that a string names, if something is there."""
+    if len(str(item)) > LONGEST_PATH or "\0" in str(item):
+        return None
+    try:
+        path = Path(item)
+        return path if str(item).strip() and path.exists() else None
+    except OSError:
+        return None

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.text_preprocessing import Text, TextPreprocessing
+from headstart.data.text_preprocessing import TextPreprocessing, counted_part
 
 COUNTED = 20_000
 """Texts whose tokens are counted; of more, a random draw."""
-LETTERS = 50_000
-"""Letters of a text whose tokens are counted; of a longer one, the rest is taken to be like them."""
 AT_ONCE = 512
 UNKNOWN = 0.05
 """Share of unknown tokens from which on there is a warning."""
@@ -35,8 +33,8 @@ def token_facts(dataset: Dataset, preprocessing: TextPreprocessing, *, most: int
     unk = getattr(preprocessing.tokenizer, "unk_token_id", None)
     for first in range(0, len(rows), AT_ONCE):
         texts = [dataset.inputs[int(i)] for i in rows[first : first + AT_ONCE]]
-        whole, given = zip(*map(_shortened, texts), strict=True)
-        for share, ids in zip(whole, preprocessing.token_ids(list(given)), strict=True):
+        given, whole = zip(*map(counted_part, texts), strict=True)
+        for share, ids in zip(whole, preprocessing.token_ids(given), strict=True):
             lengths.append(round(len(ids) * share))
             unknown += sum(i == unk for i in ids)
             total += len(ids)
@@ -70,11 +68,3 @@ def token_sentences(facts: dict[str, Any], source: str) -> list[str]:
             "another language or script; take a source that was made for these texts."
         )
     return found
-
-
-def _shortened(text: Text) -> tuple[float, Text]:
-    """How many times longer a text is than what is counted of it, and that."""
-    if isinstance(text, str):
-        return max(1.0, len(text) / LETTERS), text[:LETTERS]
-    whole, given = sum(map(len, text)), (text[0][:LETTERS], text[1][:LETTERS])
-    return whole / max(1, sum(map(len, given))), given

@@ -15,14 +15,13 @@ from headstart.data.saved_datasets import is_saved, open_saved
 from headstart.data.tables import ENDINGS
 from headstart.data.text_column import TextColumn
 from headstart.data.text_columns import chosen
-from headstart.data.text_files import text_tables
+from headstart.data.text_files import LONGEST_PATH, path_of, text_tables
 from headstart.data.text_preprocessing import Text
 from headstart.data.text_reader import texts_in_memory
 from headstart.data.text_table import open_table
 from headstart.errors import DataError, near, sentence
 
 STDIN = "-"
-LONGEST_PATH = 1024
 
 
 def read_new_texts(inputs: Sequence[Any], *, text_col: str | None = None, pairs: bool | None = None, literal: bool = True) -> Dataset:
@@ -75,7 +74,7 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
     if item == STDIN:
         data = sys.stdin.buffer.read()
         return *_lines(data.decode(of_bytes(data)), "stdin"), []
-    path = _path(item)
+    path = path_of(item)
     if path is None:
         if isinstance(item, Path) or not literal or _like_a_path(item):
             raise DataError(_missing(Path(item)))
@@ -104,17 +103,6 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
 def _lines(text: str, name: str) -> tuple[list[Text], np.ndarray]:
     found = [(i, line.strip("\r")) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
     return [line for _, line in found], np.array([f"{name} line {i}" for i, _ in found], dtype=str)
-
-
-def _path(item: str | Path) -> Path | None:
-    """The path that a string names, if something is there."""
-    if len(str(item)) > LONGEST_PATH or "\0" in str(item):
-        return None
-    try:
-        path = Path(item)
-        return path if str(item).strip() and path.exists() else None
-    except OSError:
-        return None
 
 
 def _like_a_path(item: str) -> bool:

@@ -16,6 +16,8 @@ from headstart.data.text_cut import beginning
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
 
+COUNTED = 50_000
+"""Letters of a text whose tokens are counted; the rest of a longer one is taken to be like them."""
 IDS, MASK, TYPES = range(3)
 """Planes of an encoded batch (B, 3, T): token numbers, 1 where there is a token, which of two texts it belongs to."""
 
@@ -69,8 +71,9 @@ class TextPreprocessing:
         return list(self.tokenizer(first, second, truncation=False, verbose=False)["input_ids"])
 
     def lengths(self, texts: Sequence[Text]) -> list[int]:
-        """Tokens of each text as it is, nothing cut off."""
-        return [len(ids) for ids in self.token_ids(texts)]
+        """Tokens of each text as it is, nothing cut off; those of a text of more than :data:`COUNTED` letters by its beginning."""
+        counted, whole = zip(*map(counted_part, texts), strict=True) if texts else ((), ())
+        return [round(len(ids) * share) for ids, share in zip(self.token_ids(counted), whole, strict=True)]
 
     def noise(self, n: int) -> torch.Tensor:
         """int64 (n, 3, size): texts as long as they come, for trial steps."""
@@ -92,6 +95,14 @@ class TextPreprocessing:
             made["truncation"] = made["padding"] = None  # they change with each call
             said = json.dumps(made, sort_keys=True)
         return hashlib.sha256(f"{self.size}\0{said}".encode()).hexdigest()[:12]
+
+
+def counted_part(text: Text) -> tuple[Text, float]:
+    """What is counted of a text, and how many times longer the whole is."""
+    if isinstance(text, str):
+        return text[:COUNTED], max(1.0, len(text) / COUNTED)
+    some = text[0][:COUNTED], text[1][:COUNTED]
+    return some, max(1.0, sum(map(len, text)) / max(1, sum(map(len, some))))
 
 
 def padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -11,11 +11,12 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.encodings import NAMES, read_file
+from headstart.data.images import is_image
 from headstart.data.labels import of_arrays, of_folders
 from headstart.data.saved_datasets import is_saved, open_saved
 from headstart.data.tables import labels_of
 from headstart.data.text_columns import chosen
-from headstart.data.text_files import SPLITS, text_folder, text_tables
+from headstart.data.text_files import SPLITS, path_of, text_folder, text_tables
 from headstart.data.text_preprocessing import Text
 from headstart.data.text_table import open_table
 from headstart.errors import DataError, sentence
@@ -171,13 +172,8 @@ def texts_in_memory(texts: Sequence[Any]) -> list[Text]:
 
 
 def are_texts(inputs: Sequence[Any]) -> bool:
-    """Whether inputs in memory are texts: strings none of which names an image or a file, or pairs of strings."""
-    from headstart.data.images import is_image
-
+    """Whether inputs in memory are texts: strings that name neither an image nor a file, or pairs of strings."""
     first = list(inputs[:20])
-    if not first:
-        return False
-    if all(isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(part, str) for part in x) for x in first):
+    if first and all(isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(part, str) for part in x) for x in first):
         return True
-    return all(isinstance(x, str) and not is_image(x.split("!/")[-1]) for x in first)
-
+    return any(isinstance(x, str) and not is_image(x) and path_of(x) is None for x in first)

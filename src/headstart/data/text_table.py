@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,30 +187,27 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 def _as_it_stands(path: Path) -> pd.DataFrame | None:
     """A TSV with quotes as letters; ``None`` where its lines then have unequal numbers of cells."""
-    try:
-        return next(_csv(path, None, quoting=csv.QUOTE_NONE))
-    except DataError:
-        return None
+    with path.open(encoding=encoding_of(path)) as opened:
+        cells = {line.count("\t") for line in opened if line.strip()}
+    return next(_csv(path, None, quoting=csv.QUOTE_NONE)) if len(cells) == 1 else None
 
 
-def chunks(path: Path, rows: int | None, most: int | None = None) -> Iterator[pd.DataFrame]:
-    """A table in pieces of ``rows`` rows, all of it at once by default; ``most`` rows at most.
+def chunks(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
+    """A table in pieces of ``rows`` rows, all of it at once by default.
 
     Raises:
         DataError: it cannot be read, with the line where one is known.
     """
     kind = path.suffix.lower()
-    made = _parquet(path, rows) if kind == ".parquet" else _jsonl(path, rows) if kind == ".jsonl" else _csv(path, rows)
-    for frame in made:
+    for frame in _parquet(path, rows) if kind == ".parquet" else _jsonl(path, rows) if kind == ".jsonl" else _csv(path, rows):
         frame.columns = [str(name).strip() for name in frame.columns]
-        yield frame if most is None else frame.head(most)
-        if most is not None and len(frame) >= most:
-            return
+        yield frame
 
 
 def peek(path: Path) -> pd.DataFrame:
     """The first :data:`PEEK` rows of a table."""
-    return next(chunks(path, PEEK, PEEK))
+    with closing(chunks(path, PEEK)) as found:
+        return next(found)
 
 
 def separator(path: Path) -> str:
@@ -221,20 +219,25 @@ def separator(path: Path) -> str:
     return max(SEPARATORS, key=line.count)
 
 
-def _csv(path: Path, rows: int | None, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[pd.DataFrame]:
-    more: dict[str, Any] = {} if rows is None else {"chunksize": rows}
+def _csv(path: Path, rows: int | None, quoting: int = csv.QUOTE_MINIMAL) -> Generator[pd.DataFrame]:
     try:
-        found = pd.read_csv(
-            path, sep=separator(path), encoding=encoding_of(path), dtype=str, keep_default_na=False, na_values=[""], quoting=quoting,  # type: ignore[arg-type]
-            skip_blank_lines=True, **more,
-        )  # fmt: skip
-        for frame in [found] if rows is None else found:
-            if not isinstance(frame.index, pd.RangeIndex):
-                raise DataError(
-                    sentence("rows have more cells than the header", where=str(path), got=f"{frame.shape[1]} names of columns",
-                             fix="a text that holds the separator stands in quotes")
-                )  # fmt: skip
-            yield frame
+        with pd.read_csv(
+            path, sep=separator(path), encoding=encoding_of(path), dtype=str, keep_default_na=False, na_values=[""], quoting=quoting,  # type: ignore[call-overload]
+            iterator=True,
+        ) as found:  # fmt: skip
+            while True:
+                try:
+                    frame = found.read(rows)
+                except StopIteration:
+                    return
+                if not isinstance(frame.index, pd.RangeIndex):
+                    raise DataError(
+                        sentence("rows have more cells than the header", where=str(path), got=f"{frame.shape[1]} names of columns",
+                                 fix="a text that holds the separator stands in quotes")
+                    )  # fmt: skip
+                yield frame
+                if rows is None:
+                    return
     except pd.errors.EmptyDataError:
         raise DataError(sentence("the table is empty", where=str(path))) from None
     except (ValueError, OSError, OverflowError) as error:
@@ -254,7 +257,7 @@ def _why(path: Path, said: str) -> str:
     return sentence("the table cannot be read", where=str(path), got=said.splitlines()[0] if said else "no reason given")
 
 
-def _jsonl(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+def _jsonl(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
     found: list[dict[str, Any]] = []
     some = False
     with path.open(encoding=encoding_of(path)) as opened:
@@ -277,13 +280,13 @@ def _jsonl(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
         yield pd.DataFrame(found, dtype=object)
 
 
-def _parquet(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
     try:
-        file = pq.ParquetFile(path)
-        if rows is None:
-            yield file.read().to_pandas()
-            return
-        for batch in file.iter_batches(batch_size=rows):
-            yield pa.Table.from_batches([batch]).to_pandas()
+        with pq.ParquetFile(path) as file:
+            if rows is None:
+                yield file.read().to_pandas()
+                return
+            for batch in file.iter_batches(batch_size=rows):
+                yield pa.Table.from_batches([batch]).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None

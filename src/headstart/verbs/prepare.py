@@ -24,7 +24,7 @@ MIN_TO_VALIDATE = 20
 """Training images a class, on average, from which on a validation split is held out by default."""
 
 
-def check_modality(source: Source, dataset: Dataset, name: str) -> None:
+def check_reads(source: Source, dataset: Dataset, name: str) -> None:
     """Raises:
     SourceError: the source reads images and the data are texts, or the other way round.
     """

@@ -38,7 +38,7 @@ from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
-from headstart.verbs.prepare import Prepared, check_modality, prepare, prepare_recipe
+from headstart.verbs.prepare import Prepared, check_reads, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
@@ -62,7 +62,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
-    check_modality(source, target.dataset, source.name)
+    check_reads(source, target.dataset, source.name)
     progress.say(f"source {source.name}: {source.report.line()}")
     if target.dataset.modality == "text":
         target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
