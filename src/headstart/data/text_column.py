@@ -14,7 +14,7 @@ import pyarrow.ipc as ipc
 if TYPE_CHECKING:
     from headstart.data.text_preprocessing import Text
 
-HELD = 64 << 20
+HELD = 16 << 20
 """Bytes read before the pages of the file are given back to the system."""
 
 

@@ -26,7 +26,7 @@ NEAR = 0.8
 SIGNED = 2000
 """Letters of a text that its bands are made of."""
 COMPARED = 20_000
-"""Letters of a text that its resemblance is made of."""
+"""Letters of a text that are compared with others."""
 NEIGHBOURS = 8
 """Texts before it in its band that a text is compared with."""
 
@@ -36,10 +36,10 @@ _SIDE = "\0"
 
 def normal_form(text: Text) -> str:
     """A text without what tells copies apart: compatibility forms and case folded (NFKC), letters and digits only, one space between words.
-    A text that has neither letters nor digits keeps its signs; the two of a pair stay apart."""
+    A text that has neither letters nor digits keeps its signs; the two of a pair stay apart. Only the first :data:`COMPARED` letters are looked at."""
     if not isinstance(text, str):
         return _SIDE.join(normal_form(part) for part in text)
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text[:COMPARED]).casefold()
     return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
 
 
@@ -48,9 +48,9 @@ def normal_digest(form: str) -> int:
     return int.from_bytes(hashlib.blake2b(form.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def shingles(form: str, most: int = COMPARED) -> np.ndarray:
+def shingles(form: str) -> np.ndarray:
     """uint64, sorted: hashes of the different runs of :data:`SHINGLE` letters of a normal form; a shorter one is a run of its own."""
-    return np.unique(_hashes([form[:most]])[0])
+    return np.unique(_hashes([form])[0])
 
 
 def resemblance(a: np.ndarray, b: np.ndarray) -> float:

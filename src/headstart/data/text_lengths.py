@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset
+from headstart.data.text_loader import letters_of
+from headstart.data.text_preprocessing import COUNTED as COUNTED_LETTERS
 from headstart.data.text_preprocessing import TextPreprocessing, counted_part
 
 COUNTED = 20_000
-"""Texts whose tokens are counted; of more, a random draw."""
-AT_ONCE = 512
+"""Texts whose tokens are counted at most, and"""
+LETTERS = 10_000_000
+"""their letters together; of more, a random draw."""
+AT_ONCE = 64
 UNKNOWN = 0.05
 """Share of unknown tokens from which on there is a warning."""
 
@@ -20,7 +24,8 @@ def token_facts(dataset: Dataset, preprocessing: TextPreprocessing, *, most: int
     """For ``data.json`` and the report: how long texts are in tokens, special ones included, and what the model does not see.
 
     Args:
-        most: texts to count; of more, so many drawn at random (by ``seed``), and ``truncated`` is scaled up.
+        most: texts to count; of more, or of more than :data:`LETTERS` letters together, so many drawn at random (by ``seed``), and
+            ``truncated`` is scaled up.
 
     Returns:
         ``n`` texts, of which ``counted``; ``size``, tokens that the model reads of a text; ``tokens`` {min, median, p95, max};
@@ -28,7 +33,9 @@ def token_facts(dataset: Dataset, preprocessing: TextPreprocessing, *, most: int
         ``unknown``, the share of tokens that the tokenizer has no name for.
     """
     n = len(dataset)
-    rows = np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    order = np.random.default_rng(seed).permutation(n)[:most]
+    reached = np.cumsum(np.minimum(letters_of(dataset, order), COUNTED_LETTERS))
+    rows = np.sort(order[: max(1, int(np.searchsorted(reached, LETTERS, side="right")))])
     lengths, unknown, total = [], 0, 0
     unk = getattr(preprocessing.tokenizer, "unk_token_id", None)
     for first in range(0, len(rows), AT_ONCE):

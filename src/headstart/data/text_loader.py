@@ -32,10 +32,7 @@ def text_batches(
     an order drawn at random. Without a seed all of them are sorted, the longest first, so that what does not fit in memory says so at once.
     ``sort=False`` keeps to ``order``.
     """
-    if isinstance(dataset.inputs, TextColumn):
-        size = dataset.inputs.lengths()[order]
-    else:
-        size = np.array([length(dataset.inputs[i]) for i in order])
+    size = letters_of(dataset, order)
     if not sort:
         windows = [order]
     elif shuffle_seed is None:
@@ -66,3 +63,10 @@ def _mixed(rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.nd
 def length(text: Text) -> int:
     """Letters of a text or a pair, which tell its tokens well enough to sort by."""
     return len(text) if isinstance(text, str) else sum(map(len, text))
+
+
+def letters_of(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """int64: :func:`length` of the texts at ``rows``; of those on the disk their bytes, which are known without reading them."""
+    if isinstance(dataset.inputs, TextColumn):
+        return dataset.inputs.take(rows).lengths()
+    return np.array([length(dataset.inputs[i]) for i in rows], dtype=np.int64)

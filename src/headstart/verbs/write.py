@@ -10,9 +10,14 @@ import numpy as np
 import pandas as pd
 
 from headstart.data.dataset import Dataset
+from headstart.data.text_preprocessing import Text
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_json, write_text
 from headstart.tasks.task import Task
+
+
+TOLD = 1000
+"""Letters of a text that a table shows."""
 
 
 def predictions_table(dataset: Dataset, found: np.ndarray, task: Task) -> pd.DataFrame:
@@ -20,11 +25,17 @@ def predictions_table(dataset: Dataset, found: np.ndarray, task: Task) -> pd.Dat
     names = [dataset.name(i) for i in range(len(dataset))]
     columns = SCORING[task.name].columns(found, dataset.labels, task, dataset.classes)
     texts = (
-        {"text": [" | ".join([t] if isinstance(t, str) else t) for t in dataset.inputs]}
+        {"text": [_told(text) for text in dataset.inputs]}
         if dataset.modality == "text"
         else {}
     )
     return pd.DataFrame({"path": names, **texts, **columns})
+
+
+def _told(text: Text) -> str:
+    """A text, or a pair with a bar between, as tables show it; a long one by its beginning."""
+    said = text if isinstance(text, str) else " | ".join(part[:TOLD] for part in text)
+    return said if len(said) <= TOLD else f"{said[: TOLD - 3]}..."
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
