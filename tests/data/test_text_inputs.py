@@ -15,8 +15,8 @@ from .tiny_text_source import tiny_source as text_source
 
 pytest.importorskip("transformers")
 
-WORDS = {"好评": "good fine great lovely".split(), "差评": "bad awful poor dull".split()}
-PLACES = "hotel room film meal phone train museum garden lamp chair".split()
+WORDS = {"好评": ["good", "fine", "great", "lovely"], "差评": ["bad", "awful", "poor", "dull"]}
+PLACES = ["hotel", "room", "film", "meal", "phone", "train", "museum", "garden", "lamp", "chair"]
 ROWS = [
     (f"the {PLACES[i % 10]} in {PLACES[i // 10]} street was {words[i % 4]} and the {PLACES[(i * 7) % 10]} beside it too", label)
     for i in range(40) for label, words in WORDS.items()
@@ -40,7 +40,15 @@ def run(tmp_path_factory, source) -> hs.Run:
         def __getattr__(self, name):
             return lambda *a, **_: said.append(str(a[0])) if name == "say" else None
 
-    found = hs.fit(folder / "评论.csv", source=str(source), strategy="probe", baselines=["none"], verify=False, out=folder / "跑", progress=Said())
+    found = hs.fit(
+        folder / "评论.csv",
+        source=str(source),
+        strategy="probe",
+        baselines=["none"],
+        verify=False,
+        out=folder / "跑",
+        progress=Said(),
+    )
     (folder / "said.json").write_text(json.dumps(said))
     return found
 
@@ -69,7 +77,9 @@ def test_predict_from_everywhere(run, tmp_path, monkeypatch, capsys):
     assert [row["predicted"] for row in rows] == found["predicted"].tolist()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a good hotel\nan awful meal\n")))
     assert headstart("predict", run.path, "-", "--json", "--quiet") == 0
-    assert [row["prob_好评"] for row in json.loads(capsys.readouterr().out)["predictions"]] == [row["prob_好评"] for row in rows]
+    assert [row["prob_好评"] for row in json.loads(capsys.readouterr().out)["predictions"]] == [
+        row["prob_好评"] for row in rows
+    ]
     pd.DataFrame({"id": [1, 2], "what": ["a good hotel", ""]}).to_csv(tmp_path / "t.csv", index=False)
     table = hs.predict(run.path, tmp_path / "t.csv", text_col="what")
     assert table["predicted"].tolist()[0] == rows[0]["predicted"] and table["error"].tolist()[1] == "the text is empty"
@@ -93,7 +103,12 @@ def test_texts_and_images_are_not_taken_for_each_other(run, image_folder, tiny_s
     with pytest.raises(SourceError, match="the source reads texts, and the data are images"):
         hs.evaluate(run.path, image_folder)
     with pytest.raises(SourceError, match="the source reads images, and the data are texts.*bundled/minilm"):
-        hs.fit(([text for text, _ in ROWS], [label for _, label in ROWS]), source=str(tiny_source), strategy="probe", out=run.path.parent / "no")
+        hs.fit(
+            ([text for text, _ in ROWS], [label for _, label in ROWS]),
+            source=str(tiny_source),
+            strategy="probe",
+            out=run.path.parent / "no",
+        )
     assert not (run.path.parent / "no").exists()
 
 
@@ -112,14 +127,24 @@ def test_bad_input_ends_with_one_sentence(tmp_path, capsys):
     assert "only one text" in refused("fit", path, "--source", "bundled/minilm", "--out", tmp_path / "r")
     assert "--text-col text" in refused("fit", path, "--text-col", "txt", "--out", tmp_path / "r")
     pd.DataFrame({"text": ["a b c", " ", "d e f"], "label": ["a", "b", "a"]}).to_csv(path, index=False)
-    assert "row 3" in refused("fit", path, "--on-bad-sample", "fail", "--source", "bundled/minilm", "--out", tmp_path / "r")
+    assert "row 3" in refused(
+        "fit", path, "--on-bad-sample", "fail", "--source", "bundled/minilm", "--out", tmp_path / "r"
+    )
     assert not (tmp_path / "r").exists()
 
 
 def test_inspect_shows_what_texts_are(tmp_path, capsys):
     texts = [t for t, _ in ROWS] + ["这家酒店很好", "  ", ROWS[0][0], ROWS[1][0].upper()]
-    pd.DataFrame({"text": texts, "label": [*[label for _, label in ROWS], "好评", "好评", "差评", "差评"]}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"text": texts, "label": [*[label for _, label in ROWS], "好评", "好评", "差评", "差评"]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     assert headstart("inspect", tmp_path / "t.csv") == 0
     said = " ".join(capsys.readouterr().out.split())
-    for words in ("83 texts in 2 classes", "scripts: Latin 82, Chinese 1", "repeats: 1 exact", "1 texts cannot be used", "copies under another label"):
+    for words in (
+        "83 texts in 2 classes",
+        "scripts: Latin 82, Chinese 1",
+        "repeats: 1 exact",
+        "1 texts cannot be used",
+        "copies under another label",
+    ):
         assert words in said, said

@@ -38,7 +38,7 @@ class Dataset:
         groups: n strings; images that share one must stay in one split (a patient, a lot, a video); or ``None``.
         digests: n content hashes (sha256, first 24 hex digits), set by :func:`headstart.data.scan.scan`; or ``None``.
         root: the path the user named, for messages.
-        layout: how it was read, for messages: ``"folders"``, ``"table"``, ``"zip"``, ``"arrays"``.
+        layout: how it was read, for messages: ``"folders"``, ``"table"``, ``"zip"``, ``"arrays"``, ``"saved"`` (by Hugging Face's library).
         modality: what the inputs are, one of :data:`MODALITIES`.
         names: n strings, what tables call the inputs (a file), or int64 (n,), the rows of a table; or ``None``: by their references.
         copies: int64 (n,); inputs with one number are copies or nearly so, and stay in one split; or ``None``: equal ``digests`` do.
@@ -72,7 +72,9 @@ class Dataset:
 
         return replace(
             self,
-            inputs=self.inputs.take(indices) if isinstance(self.inputs, TextColumn) else [self.inputs[i] for i in indices],
+            inputs=self.inputs.take(indices)
+            if isinstance(self.inputs, TextColumn)
+            else [self.inputs[i] for i in indices],
             labels=take(self.labels),
             splits=self.splits[indices],
             groups=take(self.groups),

@@ -16,7 +16,7 @@ def make_splits(
 ) -> Dataset:
     """Keep the splits that are given, make those that are missing.
 
-    Stratified by class. Images of one group, and exact copies (equal digests), stay in one split. The test split depends
+    Stratified by class. Images of one group, and exact copies (equal digests; of texts also near ones, ``Dataset.copies``), stay in one split. The test split depends
     on ``test`` and ``seed`` alone. ``labels_per_class = k`` keeps k training images a class; those of a smaller k are
     among those of a larger one; ``valid`` is then taken from the k.
 

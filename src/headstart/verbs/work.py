@@ -65,7 +65,8 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     check_reads(source, target.dataset, source.name)
     progress.say(f"source {source.name}: {source.report.line()}")
     if target.dataset.modality == "text":
-        target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        tokenizing: Any = source.preprocessing
+        target.info["tokens"] = tokens = token_facts(target.dataset, tokenizing, seed=plan.seed)
         for line in token_sentences(tokens, source.name):
             progress.say(line)
         write_json(work / "data.json", target.info)

@@ -15,7 +15,6 @@ from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_json, write_text
 from headstart.tasks.task import Task
 
-
 TOLD = 1000
 """Letters of a text that a table shows."""
 
@@ -24,11 +23,7 @@ def predictions_table(dataset: Dataset, found: np.ndarray, task: Task) -> pd.Dat
     """One row an image: path, label (where known), predicted, and what stands behind it (one probability column a class)."""
     names = [dataset.name(i) for i in range(len(dataset))]
     columns = SCORING[task.name].columns(found, dataset.labels, task, dataset.classes)
-    texts = (
-        {"text": [_told(text) for text in dataset.inputs]}
-        if dataset.modality == "text"
-        else {}
-    )
+    texts = {"text": [_told(text) for text in dataset.inputs]} if dataset.modality == "text" else {}
     return pd.DataFrame({"path": names, **texts, **columns})
 
 
