@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import headstart as hs
-from headstart.data.texts import holds_texts, read_texts, text_columns
+from headstart.data.text_columns import text_columns
+from headstart.data.texts import holds_texts, read_texts
 from headstart.errors import DataError, SourceError
 from headstart.features import texts as embedding
 from headstart.verbs.domains import kind_of

@@ -103,7 +103,7 @@ def evaluate(
         from rich.text import Text
 
         out = console()
-        out.print(f"{found['n']} images ({found['split']})")
+        out.print(f"{found['n']} {found['modality']}s ({found['split']})")
         for name, cell in found["scores"].items():
             out.print(f"{name:>18}  {score(cell)}")
         if "sets" in found:
@@ -116,7 +116,7 @@ def evaluate(
             right = f"; accuracy of those {score(cell['accuracy'])}" if cell["accuracy"] else ""
             out.print(f"{'answered':>18}  {score(cell['answered'])}{right}")
         for name in found["missing"]:
-            out.print(Text(f"note: no image of class {name}", style="yellow"))
+            out.print(Text(f"note: no {found['modality']} of class {name}", style="yellow"))
         for path, reason in found["bad"]:
             out.print(Text(f"left out: {path}: {reason}", style="yellow"))
         for name, least in missed.items():

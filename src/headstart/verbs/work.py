@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.text_lengths import token_facts, token_sentences
 from headstart.deploy.held_out import save_held_out
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
@@ -37,7 +38,7 @@ from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
-from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
+from headstart.verbs.prepare import Prepared, check_reads, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
@@ -61,7 +62,13 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
+    check_reads(source, target.dataset, source.name)
     progress.say(f"source {source.name}: {source.report.line()}")
+    if target.dataset.modality == "text":
+        target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        for line in token_sentences(tokens, source.name):
+            progress.say(line)
+        write_json(work / "data.json", target.info)
     pretrained = source.pretrained
     settings = settings_of(plan, target.unlabelled)
     if plan.strategy == "auto" or until is not None:
