@@ -17,7 +17,11 @@ TEXT = (
     (re.compile(r"(?<![\w/\\.-])Image(s?)" + ENDS), r"Text\1"),
     (re.compile(r"(?<![\w/\\.-])(?:image|picture)(s?)" + ENDS), r"text\1"),
     (re.compile(r"张((?:测试|训练|验证|源)?)图像"), r"条\1文本"),
-    (re.compile(r"(?<=[\d,} ])张(?!\w)"), "条"),
+    (re.compile(r"(?<=[\d}] )张"), "条"),
+    (re.compile(r"[Ff]iles? that cannot be decoded"), "empty text"),
+    (re.compile(r"无法解码的文件"), "空文本"),
+    (re.compile(r"Files left out"), "Texts left out"),
+    (re.compile(r"未使用的文件"), "未使用的文本"),
     (re.compile(r"逐图"), "逐条"),
     (re.compile(r"图像"), "文本"),
 )

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.deploy.held_out import save_held_out
 from headstart.data.wording import Worded, said_again, worded
+from headstart.deploy.held_out import save_held_out
 from headstart.errors import HeadstartError, RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
 from headstart.evaluation.report import write_report
 from headstart.evaluation.scoring.catalogue import SCORING
+from headstart.evaluation.telling import Reading
+from headstart.evaluation.texts import collect_texts
 from headstart.evaluation.verdict import verdict
 from headstart.folder import cache_root, read_json, write_json, write_text
 from headstart.progress import Progress
@@ -165,11 +167,16 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
         save(work, source, moved, target, judged["why"], metric, result["target"], plan, temperature)
         if outcome.held is not None:
             save_held_out(work / "model", outcome.held)
-        worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
-        if target.dataset.modality == "image":
-            write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         if "tensorboard" in plan.log:
             _tensorboard(work / "events", outcome.history)
+    with clock("mistakes"):
+        worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
+        if modality == "image":
+            write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
+        else:
+            reading = Reading(moved.backbone if moved.moved else moved.reads.backbone, moved.head, source.preprocessing)
+            found = collect_texts(target.dataset, test_set, worst, outcome.target, moved.task, reading, seed=plan.seed)
+            write_json(work / "texts.json", found)
     check = None
     if plan.verify:
         with clock("verify"):
