@@ -22,6 +22,7 @@ from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import reads_left_to_right
 from headstart.strategies.handshake import FIXES, handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.checks import refuse_waiting
@@ -335,6 +336,8 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
         "source_head": source.head is not None,
         "hard_labels": not (feeding.mixup or feeding.cutmix),
         "unlabelled_target": feeding.unlabelled is not None,
+        "mask_token": getattr(getattr(source.preprocessing, "tokenizer", None), "mask_token_id", None) is not None,
+        "left_to_right": reads_left_to_right(source.backbone),
     }
     return frozenset(name for name, there in found.items() if there)
 
