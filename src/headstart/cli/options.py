@@ -80,7 +80,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "repeats": (int, AUGMENT, "Each image comes this many times in a batch, each time augmented anew [1]."),
     "imbalance": (str, AUGMENT, "auto, none, weights, effective(beta=0.99), sampler, or 'rose=2,tulip=1' [auto]."),
     "loss": (str, AUGMENT, "cross_entropy, focal(gamma=2) or logit_adjusted(tau=1) [cross_entropy]."),
-    "baselines": (str, PROOF, "What to compare with: scratch,probe,raw_pixels; none turns it off."),
+    "baselines": (
+        str,
+        PROOF,
+        "What to compare with: scratch, probe, raw_pixels (of images), classical (of texts: TF-IDF); none turns it off.",
+    ),
     "metric": (str, PROOF, "What gains and the best epoch go by, such as macro_f1 or mae [the task's headline]."),
     "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),
     "seed": (int, PROOF, "Seed of splits, weights, batches and augmentation [0]."),

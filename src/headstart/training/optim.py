@@ -53,9 +53,13 @@ class Optimisation:
     seconds: float | None = None
 
 
-def default_lr(optimizer: str, *, pretrained: bool) -> float:
-    """The learning rate of a family: 5e-4 from a source and 2e-3 from random weights with AdamW, 20 times that with SGD."""
-    return (5e-4 if pretrained else 2e-3) * (20 if optimizer == "sgd" else 1)
+LR = {"image": (5e-4, 2e-3), "text": (5e-5, 5e-4)}
+"""Peak rates with AdamW from a source and from random weights: of networks of images, and of transformers of texts."""
+
+
+def default_lr(optimizer: str, *, pretrained: bool, modality: str = "image") -> float:
+    """The learning rate of a family: :data:`LR` with AdamW, 20 times that with SGD."""
+    return LR[modality][0 if pretrained else 1] * (20 if optimizer == "sgd" else 1)
 
 
 def parameter_groups(objective: Objective, options: Optimisation) -> list[dict[str, Any]]:

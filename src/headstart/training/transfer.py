@@ -98,7 +98,9 @@ class Transferred:
     stopped_early: bool = False
 
 
-def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool) -> Optimisation:
+def resolve(
+    values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool, modality: str = "image"
+) -> Optimisation:
     """Fill in epochs, learning rate and patience where they are not given; ``n_train`` images are shown in an epoch.
 
     epochs: enough for about 200 steps, from 4 to 60. lr: :func:`headstart.training.optim.default_lr`; ``"auto"`` asks for a
@@ -111,7 +113,7 @@ def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained
         values["epochs"] = int(min(60, max(4, round(TARGET_STEPS / steps))))
     values["find_lr"] = values.get("lr") == "auto"
     if values.get("lr") in (None, "auto"):
-        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained)
+        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained, modality=modality)
     if values.get("patience") is None:
         values["patience"] = max(5, values["epochs"] // 3)
     values.setdefault("head_lr_scale", HEAD_LR_SCALE if pretrained else 1.0)
@@ -194,7 +196,8 @@ def transfer(
         if head is None:
             head = solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
     shown = len(train_set) * settings.feeding.repeats
-    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
+    modality = source.preprocessing.modality
+    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained, modality=modality)
     fits: list[Fitted] = []
 
     def train_one(i: int, seed: int, factor: float) -> Fitted:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.data.wording import Worded, said, worded
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
@@ -31,7 +32,7 @@ from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
-from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_modality, check_obeyed, check_recipe, check_source, settings_of
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def plan(
     target = prepare_recipe(asked, progress)
     SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
     check_obeyed(asked, target.dataset.task)
+    modality = target.dataset.modality
+    check_modality(asked, modality)
+    progress = Worded(progress, modality)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
         asked, target, source, layers.chosen if layers else _layer(asked), until=began + budget if budget else None,
@@ -120,7 +124,8 @@ def plan(
     spent = time.perf_counter() - began
     seconds = found.training_seconds + CLOSING
     peak = _memory(found, source)
-    return Plan(steps, _better(ranking, found, target), decided, seconds, spent, peak, stages)
+    steps = [Step(step.name, said(step.value, modality), said(step.why, modality)) for step in steps]
+    return Plan(steps, worded(_better(ranking, found, target), modality), decided, seconds, spent, peak, stages)
 
 
 def find_source(
@@ -142,6 +147,7 @@ def find_source(
         name = ranking.chosen
         progress.say(ranking.why)
     source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    check_source(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
@@ -226,7 +232,7 @@ def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -
     settings = settings_of(recipe)
     return resolve(
         {**settings.optimisation, **found.optimisation}, recipe.repeats * len(target.split("train")), settings.feeding.batch_size,
-        pretrained=source.pretrained,
+        pretrained=source.pretrained, modality=source.preprocessing.modality,
     )  # fmt: skip
 
 

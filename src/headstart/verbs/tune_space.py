@@ -302,7 +302,13 @@ def _epochs(recipe: Recipe, source: Source, text: str, train_set: Dataset, branc
 def _defaults(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> dict[str, Any]:
     """What `fit` would take for each parameter."""
     settings = settings_of(recipe)
-    options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=source.pretrained)
+    options = resolve(
+        settings.optimisation,
+        len(train_set),
+        settings.feeding.batch_size,
+        pretrained=source.pretrained,
+        modality=source.preprocessing.modality,
+    )
     fields = {name: getattr(recipe, name) for name in FIELDS if name in Recipe.model_fields}
     fields |= {"epochs": options.epochs, "lr": options.lr}
     fields["layer"] = source.layers[-1].name if recipe.layer in ("last", "auto") else recipe.layer

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from headstart.deploy.held_out import save_held_out
-from headstart.errors import RecipeError, sentence
+from headstart.data.wording import Worded, said_again, worded
+from headstart.errors import HeadstartError, RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
 from headstart.evaluation.report import write_report
@@ -39,12 +40,22 @@ from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
-from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_modality, check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
 
 
 def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Progress) -> None:
     """Everything between an open run folder and a finished one."""
+    try:
+        _work_through(plan, work, out, keep_head=keep_head, progress=progress)
+    except HeadstartError as error:
+        known = (work / "data.json").exists()
+        raise said_again(
+            error, read_json(work / "data.json").get("modality", "image") if known else "image"
+        ) from error.__cause__
+
+
+def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Progress) -> None:
     clock, cache = Clock(), cache_root()
     budget = read_budget(plan.budget)
     until = time.perf_counter() + budget if budget else None
@@ -56,6 +67,9 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     scoring = SCORING[target.dataset.task]
     metric = scoring.check_metric(plan.metric, target.classes)
     check_obeyed(plan, target.dataset.task)
+    modality = target.dataset.modality
+    check_modality(plan, modality)
+    progress = Worded(progress, modality)
     _same_data(work, target)
     write_json(work / "data.json", target.info)
 
@@ -141,7 +155,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 progress=progress,
             )
     specs = scoring.metrics(target.classes)
-    judged = verdict(result["gains"], metric=metric, spec=specs[metric])
+    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), modality)
     table = stage_table(source, strategy, moved.stages, moved.options)
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
@@ -163,7 +177,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     write_json(
         work / "metrics.json",
         {
-            "task": moved.task.name, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
+            "task": moved.task.name, "modality": modality, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
             "seeds": _over_seeds(scores, plan),
             "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
             | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
@@ -220,9 +234,9 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:
-        write_json(ranked, ranking.to_dict())
+        write_json(ranked, worded(ranking.to_dict(), target.dataset.modality))
     if layers:
-        write_json(layered, layers.to_dict())
+        write_json(layered, worded(layers.to_dict(), target.dataset.modality))
     return source, layers.chosen if layers else "last" if plan.layer == "auto" else plan.layer
 
 
