@@ -26,8 +26,8 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-BASELINES = ("scratch", "probe", "raw_pixels", "classical")
-"""What a run is compared with; of the last two the one that is for its kind of inputs."""
+BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot")
+"""What a run is compared with; of the last three those that are for its kind of inputs."""
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
@@ -149,7 +149,7 @@ class Recipe(BaseModel):
 
     baselines: list[str] = Field(
         default_factory=lambda: list(BASELINES),
-        description="What to compare with: scratch, probe, raw_pixels (images), classical (texts: TF-IDF); 'none' turns it off.",
+        description="What to compare with: scratch, probe, raw_pixels (images), classical (texts: TF-IDF), zeroshot (texts: names of the classes); 'none' turns it off.",
     )
     average: str = Field(
         "none", description="Weights averaged along training: none, ema(decay) or swa(share of the updates at the end)."

@@ -83,7 +83,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "baselines": (
         str,
         PROOF,
-        "What to compare with: scratch, probe, raw_pixels (of images), classical (of texts: TF-IDF); none turns it off.",
+        "What to compare with: scratch, probe, raw_pixels (of images), classical (of texts: TF-IDF), zeroshot (of texts: names of the classes alone); none turns it off.",
     ),
     "metric": (str, PROOF, "What gains and the best epoch go by, such as macro_f1 or mae [the task's headline]."),
     "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),
