@@ -120,7 +120,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, L2 for SGD; none on biases and norms.")
-    schedule: Literal["cosine", "onecycle", "constant"] = Field(
+    schedule: Literal["cosine", "onecycle", "slanted", "constant"] = Field(
         "cosine", description="Learning-rate schedule over the steps."
     )
     warmup: float = Field(0.1, ge=0, description="Below 1 a share of the steps, from 1 on a number of steps.")

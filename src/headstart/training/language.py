@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
-from headstart.data.text_preprocessing import IDS, MASK, TextPreprocessing
+from headstart.data.text_preprocessing import IDS, MASK, Text, TextPreprocessing
 from headstart.functional.masking import IGNORED, masked_tokens, next_tokens
 from headstart.sources.source import Source
 from headstart.sources.text_backbone import TextBackbone
@@ -31,6 +31,25 @@ TRAINED = (
     ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
 )
 """Where BERT, RoBERTa and DistilBERT keep the head of their masked language model: a linear layer, a norm, a bias a token."""
+
+
+class Joined(Sequence[Text]):
+    """Texts of several sequences one after the other, read where they are; pairs beside single texts come as one text."""
+
+    def __init__(self, parts: Sequence[Sequence[Text]]) -> None:
+        self.parts = [part for part in parts if len(part)]
+        self.mixed = len({isinstance(part[0], str) for part in self.parts}) > 1
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: Any) -> Any:
+        for part in self.parts:
+            if index < len(part):
+                text = part[index]
+                return " ".join(text) if self.mixed and not isinstance(text, str) else text
+            index -= len(part)
+        raise IndexError(index)
 
 
 class TiedHead(nn.Module):
@@ -95,9 +114,7 @@ def language_course(
     """Every text once an epoch, what is hidden drawn anew from (seed, epoch)."""
     preprocessing, backbone = source.preprocessing, source.backbone
     assert isinstance(preprocessing, TextPreprocessing) and isinstance(backbone, TextBackbone)
-    texts = [*train_set.inputs, *([] if unlabelled is None else unlabelled.inputs)]
-    if len({isinstance(text, str) for text in texts}) > 1:  # pairs beside single texts: each side by itself
-        texts = [part for text in texts for part in ([text] if isinstance(text, str) else text)]
+    texts = Joined([train_set.inputs, *([] if unlabelled is None else [unlabelled.inputs])])
     everything = Dataset(texts, None, (), np.full(len(texts), "train", dtype="U5"), modality="text")
     steps, size = whole_steps(len(texts), int(phase.batch_size))
     tokenizer = preprocessing.tokenizer
