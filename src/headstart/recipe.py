@@ -26,8 +26,8 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-BASELINES = ("scratch", "probe", "raw_pixels", "classical")
-"""What a run is compared with; of the last two the one that is for its kind of inputs."""
+BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot")
+"""What a run is compared with; of the last three those that are for its kind of inputs."""
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
@@ -120,7 +120,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, L2 for SGD; none on biases and norms.")
-    schedule: Literal["cosine", "onecycle", "constant"] = Field(
+    schedule: Literal["cosine", "onecycle", "slanted", "constant"] = Field(
         "cosine", description="Learning-rate schedule over the steps."
     )
     warmup: float = Field(0.1, ge=0, description="Below 1 a share of the steps, from 1 on a number of steps.")
@@ -149,7 +149,7 @@ class Recipe(BaseModel):
 
     baselines: list[str] = Field(
         default_factory=lambda: list(BASELINES),
-        description="What to compare with: scratch, probe, raw_pixels (images), classical (texts: TF-IDF); 'none' turns it off.",
+        description="What to compare with: scratch, probe, raw_pixels (images), classical (texts: TF-IDF), zeroshot (texts: names of the classes); 'none' turns it off.",
     )
     average: str = Field(
         "none", description="Weights averaged along training: none, ema(decay) or swa(share of the updates at the end)."

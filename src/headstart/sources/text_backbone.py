@@ -51,6 +51,22 @@ class TextBackbone(nn.Module):
         return vectors
 
 
+@torch.no_grad()
+def reads_left_to_right(backbone: nn.Module) -> bool:
+    """Whether it is a model of texts in which no token sees one that stands behind it: the last one is changed, and the others do not notice."""
+    if not isinstance(backbone, TextBackbone):
+        return False
+    one, other = (dry_input(backbone, 4) for _ in range(2))
+    other[:, IDS, -1] = 1
+    modes = {module: module.training for module in backbone.modules()}
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    before, after = (backbone.tokens(inputs.to(device))[:, :-1] for inputs in (one, other))
+    for module, mode in modes.items():
+        module.training = mode
+    return torch.allclose(before, after, atol=1e-5)
+
+
 def dry_input(backbone: nn.Module, size: int) -> torch.Tensor:
     """One input of zeros of the kind that a backbone takes: an image of ``size`` pixels, a text of ``size`` tokens."""
     if not any(isinstance(module, TextBackbone) for module in backbone.modules()):

@@ -114,6 +114,8 @@ def check_modality(recipe: Recipe, modality: str) -> None:
         idle = [f"--{k.replace('_', '-')}" for k in OF_MODALITY[other] if getattr(recipe, k) != fields[k].default]
         if ITS_BASELINE[other] in recipe.baselines and ITS_BASELINE[modality] not in recipe.baselines:
             idle.append(f"--baselines {ITS_BASELINE[other]}")
+        if modality == "image" and "zeroshot" in recipe.baselines and "raw_pixels" not in recipe.baselines:
+            idle.append("--baselines zeroshot")
         if idle:
             fix = "leave them out" if len(idle) > 1 else "leave it out"
             if idle == [f"--baselines {ITS_BASELINE[other]}"]:
