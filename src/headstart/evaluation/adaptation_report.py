@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from headstart.evaluation.adaptation import DISTANCES
 from headstart.evaluation.charts import MARKERS, Dot, curves, dots, scatter
 from headstart.evaluation.fonts import embedded_font
+from headstart.evaluation.term_words import first_and_last, told
 from headstart.folder import read_json, write_text
 
 HEADLINES = {
@@ -53,13 +53,13 @@ def write_adaptation_report(run: Path, *, name: str) -> Path:
         "p_value": _p,
         "count": lambda n: f"{n:,}",
         "share": lambda v: "" if v is None else f"{v:.1%}",
-        "tojson_plain": lambda v: json.dumps(v, ensure_ascii=False, indent=1),
     }
     page = env.get_template("adaptation.html.j2").render(
         m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
         scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
         choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ()), alone=not m["n"]["source"]),
-        terms={name: said for name, said in extras.get("terms", {}).items() if said},
+        terms=told(extras.get("terms", {}), [row["name"] for row in m.get("sources", ())]),
+        parts=[[_title(name, alone=not m["n"]["source"]), *cells] for name, *cells in first_and_last(extras.get("history", ()), _losses(extras.get("history", ())))],
         total_seconds=sum(m["seconds"].values()), env=read_json(run / "env.json"),
     )  # fmt: skip
     font = embedded_font(page)
@@ -135,14 +135,22 @@ def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str,
     if len(history) < 2:
         return []
     out = []
-    for name in history[0]:
-        if name in NO_LOSS or name.startswith("valid_"):
-            continue
+    for name in _losses(history):
         line = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
         if len(line) > 1:
-            title = name if name != "train_loss" else ALONE if alone else OF_TASK
+            title = _title(name, alone=alone)
             out.append({"title": title, "picture": curves({"model": line}, label=title, x_label="epoch")})
     return out
+
+
+def _losses(history: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the parts of the loss."""
+    first = history[0] if history else {}
+    return [name for name in first if name not in NO_LOSS and not name.startswith("valid_")]
+
+
+def _title(name: str, *, alone: bool) -> str:
+    return name if name != "train_loss" else ALONE if alone else OF_TASK
 
 
 def _maps(extras: dict[str, Any]) -> list[dict[str, Any]]:
