@@ -110,8 +110,10 @@ def adapt(
     prose(shown, m["why"], style={"helped": "bold green", "hurt": "bold red"}.get(m["level"], "bold"))
     if m["target"]:
         first = "left out" if no_target else "adapted"
-        for name, scores in ((first, m["target"]), *m["baselines"].items()):
-            shown.print(Text(f"{name.replace('_', ' '):>12}  {m['metric']} {score(scores[m['metric']])}"))
+        rows = [(first, m["target"]), *m["baselines"].items()]
+        width = max(12, *(len(name) for name, _ in rows))
+        for name, scores in rows:
+            shown.print(Text(f"{name.replace('_', ' '):>{width}}  {m['metric']} {score(scores[m['metric']])}"))
     shown.print(Text(f"method: {m['method']}"))
     for row in m.get("sources", ()):
         said = [

@@ -24,6 +24,8 @@ HEADLINES = {
 NAMES = {
     "adapted": "adapted",
     "source_only": "source only",
+    "source_and_labels": "source and the labels, not adapted",
+    "same_network": "the same network without the target",
     "target_only": "target only (its own labels, cross-validated)",
 }
 OF_TASK = "the task's loss on the source"
@@ -56,7 +58,7 @@ def write_adaptation_report(run: Path, *, name: str) -> Path:
     }
     page = env.get_template("adaptation.html.j2").render(
         m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
-        scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
+        scores=_scores(m), gains=_gains(m), blind=_blind(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
         choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ()), alone=not m["n"]["source"]),
         terms=told(extras.get("terms", {}), [row["name"] for row in m.get("sources", ())]),
         parts=[[_title(name, alone=not m["n"]["source"]), *cells] for name, *cells in first_and_last(extras.get("history", ()), _losses(extras.get("history", ())))],
@@ -90,6 +92,29 @@ def _scores(m: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     rows = [("adapted", m["target"]), *m["baselines"].items()]
     return [{"name": NAMES[key], "key": key, "scores": scores} for key, scores in rows]
+
+
+def _gains(m: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a baseline that the adapted model was compared with, the one of the verdict first."""
+    first, told = m.get("judged_against", "source_only"), m.get("baselines_are", {})
+    found = m.get("gains") or {}
+    return [{"over": told.get(key, NAMES[key]), "verdict": key == first, **found[key]} for key in sorted(found, key=lambda k: k != first)]  # fmt: skip
+
+
+def _blind(m: dict[str, Any]) -> str:
+    """Where labels of the target were given: which baselines had them."""
+    k = m["n"].get("labelled", 0)
+    if not k or not m["target"]:
+        return ""
+    if m.get("judged_against") == "source_and_labels":
+        return (
+            f"The adapted model was given {k:,} labels of the target, source only was not: its gain over source only is of labels and adaptation together. "
+            "The verdict is therefore against the same learner with the same labels."
+        )
+    return (
+        f"The adapted model was given {k:,} labels of the target, source only was not: the gain is of labels and adaptation together, and the verdict "
+        "cannot tell them apart. (For a whole network the same training without adaptation is not made for its time; a bare term such as dann has it.)"
+    )
 
 
 def _chart(m: dict[str, Any]) -> Any:
