@@ -48,6 +48,10 @@ def adapt(
     domain_col: str = typer.Option(
         None, "--domain-col", show_default=False, help="Column of one table that names each row's source; TARGET may be one of its values."
     ),
+    missing: str = typer.Option(
+        None, "--missing", show_default=False,
+        help="Missing values of tables: mean (of the source's rows) or drop (columns that have any) [they are refused].",
+    ),
     method: str = typer.Option("auto", "--method", "-m", help="A method from the list above, a strategy such as finetune+dann, or auto: chosen without target labels."),
     select: str = typer.Option(
         None, "--select", show_default=False,
@@ -97,7 +101,7 @@ def adapt(
         )
     sources, target = (paths, None) if no_target else (paths[:-1], paths[-1])
     run = work(
-        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
+        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, missing=missing, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
         backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
     )  # fmt: skip
     m = run.metrics
