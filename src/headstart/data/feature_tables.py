@@ -115,7 +115,7 @@ def like_tables(
     last = told[:-1] if len(told) == len(raw) and len(raw) > 1 else told  # the target's labels do not tell the task
     task = _task(np.concatenate([np.asarray(part.y, dtype=object) for part in last]), task, last[0].origin)
     return [
-        FeatureTable(X, _typed(part.y, task, part.origin), list(names), part.origin, [str(i) for i in range(len(X))])
+        FeatureTable(X, labels_as(part.y, task, part.origin), list(names), part.origin, [str(i) for i in range(len(X))])
         for (X, names), part in zip(features, raw, strict=True)
     ], task
 
@@ -250,7 +250,12 @@ def _task(y: np.ndarray, task: str, where: str) -> str:
     return "regression" if numeric and (values.nunique() > MANY or bool((values % 1 != 0).any())) else "classification"
 
 
-def _typed(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
+def labels_as(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
+    """Labels (n,) as a task has them: text, or float64.
+
+    Raises:
+        DataError: a regression's label that is no number.
+    """
     if y is None:
         return None
     if task == "regression":
