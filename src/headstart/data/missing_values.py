@@ -46,7 +46,7 @@ class Missing:
                 sentence("unknown way with missing values", got=f"--missing {self.policy}", allowed=POLICIES)
             )
         masks = [frame.apply(empty) for frame in frames]
-        count = sum(mask.sum() for mask in masks)
+        count = pd.concat([mask.sum() for mask in masks], axis=1).sum(axis=1)
         names = [name for name in frames[0].columns if count[name]]
         if not names:
             if self.policy == "mean":
