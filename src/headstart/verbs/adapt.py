@@ -26,6 +26,7 @@ def adapt(
     classifier: str = "logistic",
     label: str | None = None,
     domain_col: str | None = None,
+    missing: str | None = None,
     task: str = "auto",
     backbone: str | None = None,
     image_size: int | None = None,
@@ -63,6 +64,9 @@ def adapt(
             whatever it says.
         label: column of a table with the label, guessed if left out.
         domain_col: column of one table that names the source of each row; ``target`` may be one of its values.
+        missing: what is done about missing values of tables and arrays: ``"mean"`` fills numbers with the mean over the sources' rows (a
+            missing text is none of its column's values), and does so when the run predicts; ``"drop"`` leaves out the columns that have
+            any. Default: they are refused.
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
         backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
         image_size: side of images in pixels. Default: the backbone's own.
@@ -89,7 +93,7 @@ def adapt(
     if any(is_run(path) for path in paths):
         weight = weight_of(
             method, paths, target, select=select, target_labels=target_labels or None, classifier=classifier, label=label,
-            domain_col=domain_col, task=task, backbone=backbone, open_set=open_set,
+            domain_col=domain_col, missing=missing, task=task, backbone=backbone, open_set=open_set,
         )  # fmt: skip
         assert target is not None
         return adapt_run(
@@ -103,7 +107,7 @@ def adapt(
             select=select, target_labels=target_labels or None, classifier=classifier, open_set=open_set
         )
         return generalise(
-            paths, method=method, label=label, domain_col=domain_col, task=task, backbone=backbone, image_size=image_size,
+            paths, method=method, label=label, domain_col=domain_col, missing=missing, task=task, backbone=backbone, image_size=image_size,
             epochs=epochs, lr=lr, batch_size=batch_size, out=out, force=force, seed=seed, device=device, workers=workers,
             progress=progress,
         )  # fmt: skip
@@ -115,7 +119,7 @@ def adapt(
     began = time.perf_counter()
     domains = read_all(
         paths, target, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
-        workers=workers, progress=progress,
+        workers=workers, progress=progress, missing=missing,
     )  # fmt: skip
     same_twice(domains.source, domains.target)
     if domains.task == "regression" and classifier != "logistic":
@@ -147,7 +151,7 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source) if isinstance(source, (str, Path)) else [str(path) for path in paths], "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "domain_col": domain_col, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
+        "classifier": classifier, "label": label, "domain_col": domain_col, "missing": missing, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
         "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report

@@ -306,7 +306,7 @@ def moved(
     model, nobody = Moved(fitted, predictor.task), np.zeros(0, dtype=np.int64)
     adapted = Adapted(
         question.method, model, AsItIs(predictor), (None, rows), lambda: network(question, "finetune", source, select=None),
-        FOLDS_ON_IMAGES, nobody, None, None,
+        FOLDS_ON_IMAGES, nobody, None, None, baseline_is="the run's model as it is",
     )  # fmt: skip
     table = FeatureTable(np.zeros((n, 0), np.float32), labels, [], origin, [str(image) for image in images.inputs])
     judged = Judge(question, None, table, np.arange(n), adapted, progress)

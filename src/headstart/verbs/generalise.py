@@ -28,6 +28,7 @@ def generalise(
     method: str,
     label: str | None = None,
     domain_col: str | None = None,
+    missing: str | None = None,
     task: str = "auto",
     backbone: str | None = None,
     image_size: int | None = None,
@@ -71,7 +72,7 @@ def generalise(
     began = time.perf_counter()
     domains = read_all(
         sources, None, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
-        workers=workers, progress=progress,
+        workers=workers, progress=progress, missing=missing,
     )  # fmt: skip
     if domains.domain is None:
         raise DataError(
@@ -94,7 +95,7 @@ def generalise(
         progress.say(f"note: {text}")
     recipe = {
         "verb": "adapt", "source": [str(path) for path in sources], "target": None, "method": method, "label": label,
-        "domain_col": domain_col, "task": domains.task, "backbone": domains.backbone, **training, "seed": seed,
+        "domain_col": domain_col, "missing": missing, "task": domains.task, "backbone": domains.backbone, **training, "seed": seed,
         "source_digest": domains.source.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.generalisation_report import write_generalisation_report
@@ -218,7 +219,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     adapted = Adapted(method, final, None, (everything, everything), lambda: None, 0, np.zeros(0, int), None, None)
     saved = {
         "scaler": scaler, "estimator": final, "columns": source.columns, "task": question.task, "classes": judge.classes,
-        "kind": domains.kind, "backbone": domains.backbone,
+        "kind": domains.kind, "backbone": domains.backbone, "fill": domains.fill,
     }  # fmt: skip
     last = judge.says(final, everything) if whole else None
     extras = {"sources": rows, "history": final.history_, "terms": final.said_}
