@@ -40,7 +40,9 @@ def test_a_file_of_two_encodings_is_refused_with_the_line(tmp_path, other, name)
     rows[7] = f'"{bad}",b\n'.encode(other)
     path = tmp_path / "mixed.csv"
     path.write_bytes(b"text,label\n" + b"".join(rows))
-    with pytest.raises(DataError, match=f"mixes encodings.*UTF-8 in line 2, {name} in line 9.*save the whole file as UTF-8"):
+    with pytest.raises(
+        DataError, match=f"mixes encodings.*UTF-8 in line 2, {name} in line 9.*save the whole file as UTF-8"
+    ):
         read_dataset(path)
     rows[7] = rows[6]
     path.write_bytes(b"text,label\n" + b"".join(rows) + b'"x y z",b\n')

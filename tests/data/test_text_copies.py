@@ -11,9 +11,43 @@ from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.scripts import SCRIPTS, scripts_of
 from headstart.data.splits import make_splits
-from headstart.data.text_copies import NEAR, bands_of, clusters, near_pairs, normal_digest, normal_form, resemblance, shingles
+from headstart.data.text_copies import (
+    NEAR,
+    bands_of,
+    clusters,
+    near_pairs,
+    normal_digest,
+    normal_form,
+    resemblance,
+    shingles,
+)
 
-WORDS = "the cat sat on a mat while seven old ships sailed from port to sea with rum and maps of every coast known then".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "while",
+    "seven",
+    "old",
+    "ships",
+    "sailed",
+    "from",
+    "port",
+    "to",
+    "sea",
+    "with",
+    "rum",
+    "and",
+    "maps",
+    "of",
+    "every",
+    "coast",
+    "known",
+    "then",
+]
 
 
 def runs(text: str) -> set[str]:
@@ -58,7 +92,9 @@ def test_near_copies_are_those_of_brute_force():
     texts += [text.upper() + "!" for text in texts[:20]]
     sets = [runs(normal_form(text)) for text in texts]
     true = {
-        (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j]) for i in range(len(sets)) for j in range(i + 1, len(sets))
+        (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j])
+        for i in range(len(sets))
+        for j in range(i + 1, len(sets))
     }
     found = find(texts)
     assert all(like == pytest.approx(true[pair]) and like >= NEAR for pair, like in found.items())
@@ -80,7 +116,10 @@ def test_least_values_agree_as_often_as_the_sets_do(monkeypatch):
 
 
 def test_bands_do_not_depend_on_what_stands_beside_a_text():
-    alone, beside = bands_of(["ab", "a longer text than that"]), bands_of(["what else", "ab", "x", "a longer text than that"])
+    alone, beside = (
+        bands_of(["ab", "a longer text than that"]),
+        bands_of(["what else", "ab", "x", "a longer text than that"]),
+    )
     assert (alone == beside[[1, 3]]).all()
 
 
@@ -106,7 +145,9 @@ def test_copies_stay_in_one_split_and_would_not_by_chance(tmp_path):
     rng = np.random.default_rng(3)
     texts = made(rng, 60)
     rows = [*texts, *(text.title() + " ..." for text in texts[:30])]
-    pd.DataFrame({"text": rows, "label": [i % 2 for i in range(60)] + [i % 2 for i in range(30)]}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"text": rows, "label": [i % 2 for i in range(60)] + [i % 2 for i in range(30)]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     found, scanned = scan(read_dataset(tmp_path / "t.csv"), cache_dir=tmp_path)
     assert len(set(found.digests)) == 90 and len(scanned.pairs) == 30
     assert split_up(make_splits(found)) == 0
@@ -144,7 +185,19 @@ def test_the_repeats_of_real_messages_stay_together(shared_data, tmp_path):
 
 
 def test_scripts():
-    texts = ["plain words", "Привет, мир", "这是中文 with English", "これは日本語の文です", "한국어 문장", "สวัสดีครับ", "12:30!", "Ελληνικά", "שלום", "سلام", "हिन्दी"]
+    texts = [
+        "plain words",
+        "Привет, мир",
+        "这是中文 with English",
+        "これは日本語の文です",
+        "한국어 문장",
+        "สวัสดีครับ",
+        "12:30!",
+        "Ελληνικά",
+        "שלום",
+        "سلام",
+        "हिन्दी",
+    ]
     assert [SCRIPTS[i] for i in scripts_of(texts)] == [
         "Latin", "Cyrillic", "Latin", "Japanese", "Korean", "Thai", "no letters", "Greek", "Hebrew", "Arabic", "Devanagari",
     ]  # fmt: skip

@@ -66,7 +66,11 @@ def test_files_tables_folders_and_standard_input(tmp_path, monkeypatch):
     assert "one text a line: 2 texts" in lines.notes[0]
     pd.DataFrame({"review": ["a b c", "d e f", None], "stars": [1, 2, 3]}).to_csv(tmp_path / "t.csv", index=False)
     table = read_new_texts([str(tmp_path / "t.csv")])
-    assert list(table.inputs) == ["a b c", "d e f", ""] and table.name(2) == "row 4" and "text = 'review'" in table.notes[0]
+    assert (
+        list(table.inputs) == ["a b c", "d e f", ""]
+        and table.name(2) == "row 4"
+        and "text = 'review'" in table.notes[0]
+    )
     left, scanned = scan(table, cache_dir=tmp_path)
     assert len(left) == 2 and scanned.bad == [("row 4", "the text is empty")]
     assert read_new_texts([tmp_path / "t.csv"], text_col="stars").inputs == ["1", "2", "3"]
@@ -115,7 +119,9 @@ def test_what_is_cut_off_is_counted():
     facts = token_facts(dataset(texts), TextPreprocessing(Words(), 10))
     lengths = [5] * 6 + [22] * 3 + [10]
     assert facts["tokens"] == {"min": 5, "median": 5, "p95": 22, "max": 22} and facts["truncated"] == 3
-    assert facts["lost"] == {"median": 12, "max": 12} and facts["lost_share"] == pytest.approx(36 / sum(lengths), abs=1e-4)
+    assert facts["lost"] == {"median": 12, "max": 12} and facts["lost_share"] == pytest.approx(
+        36 / sum(lengths), abs=1e-4
+    )
     assert facts["unknown"] == pytest.approx(8 / sum(lengths), abs=1e-4)
     first, second = token_sentences(facts, "bundled/x")
     assert first.startswith("3 of 10 texts are longer than the 10 tokens") and "12 tokens at the median" in first
@@ -132,8 +138,13 @@ def test_what_is_cut_off_is_counted():
 
 
 def test_unlabelled_texts(tmp_path):
-    rows = [f"sentence number {word} of this set" for word in "one two three four five six seven eight nine ten".split()]
-    pd.DataFrame({"text": rows, "label": ["a", "b"] * 5, "split": ["train"] * 6 + ["valid"] * 2 + ["test"] * 2}).to_csv(tmp_path / "t.csv", index=False)
+    rows = [
+        f"sentence number {word} of this set"
+        for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    ]
+    pd.DataFrame({"text": rows, "label": ["a", "b"] * 5, "split": ["train"] * 6 + ["valid"] * 2 + ["test"] * 2}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     target, _ = scan(read_dataset(tmp_path / "t.csv"), cache_dir=tmp_path)
     more = [rows[0], rows[6].upper(), rows[8] + "!!", "something quite new", "   ", "and one more text"]
     (tmp_path / "more.txt").write_text("\n".join(more) + "\n", encoding="utf-8")
@@ -141,6 +152,8 @@ def test_unlabelled_texts(tmp_path):
     assert list(found.dataset.inputs) == [rows[0], "something quite new", "and one more text"]
     assert found.info["test_copies"] == 1 and found.info["valid_copies"] == 1 and found.dataset.labels is None
     assert any("1 unlabelled texts are exact copies of test texts" in note for note in found.notes)
-    (tmp_path / "more.jsonl").write_text("".join(json.dumps({"content": text}) + "\n" for text in more), encoding="utf-8")
+    (tmp_path / "more.jsonl").write_text(
+        "".join(json.dumps({"content": text}) + "\n" for text in more), encoding="utf-8"
+    )
     table = read_unlabelled(tmp_path / "more.jsonl", target, text_col="text", cache_dir=tmp_path)
     assert list(table.dataset.inputs) == list(found.dataset.inputs) and len(table.info["bad"]) == 1

@@ -14,7 +14,7 @@ from headstart.data.text_column import TextColumn
 from headstart.data.text_columns import text_columns
 from headstart.errors import DataError
 
-TEXTS = [f"text number {i}, with a comma\nand a line, \"quoted\" – 第{i}号" for i in range(12)]
+TEXTS = [f'text number {i}, with a comma\nand a line, "quoted" – 第{i}号' for i in range(12)]
 LABELS = ["好" if i % 3 else "bad" for i in range(12)]
 
 
@@ -29,7 +29,10 @@ def write(kind: str, tmp_path):
     elif kind == "tsv":
         frame().to_csv(path, index=False, sep="\t")
     elif kind == "jsonl":
-        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in frame().to_dict("records")) + "\n\n", encoding="utf-8")
+        path.write_text(
+            "\n".join(json.dumps(row, ensure_ascii=False) for row in frame().to_dict("records")) + "\n\n",
+            encoding="utf-8",
+        )
     elif kind == "parquet":
         frame().to_parquet(path)
     elif kind == "semicolon":
@@ -49,7 +52,11 @@ def test_every_kind_of_table_gives_the_same_data_set(tmp_path, monkeypatch, kind
     assert list(found.inputs) == TEXTS and found.classes == ("bad", "好") and found.modality == "text"
     assert [found.classes[i] for i in found.labels] == LABELS and found.name(3) == "row 5"
     some = found.subset(np.array([5, 2]))
-    assert list(some.inputs) == [TEXTS[5], TEXTS[2]] and some.name(1) == "row 4" and isinstance(some.inputs, TextColumn) == large
+    assert (
+        list(some.inputs) == [TEXTS[5], TEXTS[2]]
+        and some.name(1) == "row 4"
+        and isinstance(some.inputs, TextColumn) == large
+    )
 
 
 def test_folders_with_and_without_splits(tmp_path):
@@ -59,7 +66,11 @@ def test_folders_with_and_without_splits(tmp_path):
             (root / f"{i}.txt").write_text(text, encoding="utf-8")
     plain, split = read_dataset(tmp_path / "plain"), read_dataset(tmp_path / "split")
     assert sorted(plain.inputs) == sorted(TEXTS) and set(plain.splits) == {""} and plain.layout == "folders"
-    assert {s: int((split.splits == s).sum()) for s in ("train", "valid", "test")} == {"train": 6, "valid": 3, "test": 3}
+    assert {s: int((split.splits == s).sum()) for s in ("train", "valid", "test")} == {
+        "train": 6,
+        "valid": 3,
+        "test": 3,
+    }
     assert split.classes == plain.classes == ("bad", "好")
     with pytest.raises(DataError, match="--text-col is about the columns of a table"):
         read_dataset(tmp_path / "plain", text_col="text")
@@ -82,7 +93,9 @@ def test_a_table_for_each_split(tmp_path):
 def test_tables_of_splits_with_other_columns_are_refused(tmp_path):
     frame().to_csv(tmp_path / "train.csv", index=False)
     frame().rename(columns={"label": "class"}).to_csv(tmp_path / "test.csv", index=False)
-    with pytest.raises(DataError, match="other columns than each other.*test.csv: id, text, class.*train.csv: id, text, label"):
+    with pytest.raises(
+        DataError, match="other columns than each other.*test.csv: id, text, class.*train.csv: id, text, label"
+    ):
         read_dataset(tmp_path)
 
 
@@ -94,7 +107,9 @@ def test_data_sets_that_the_library_datasets_saved(tmp_path, monkeypatch, large)
     rows = {"text": TEXTS, "label": [int(label == "好") for label in LABELS]}
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "好"])})
     whole = datasets.Dataset.from_dict(rows, features=features)
-    parts = datasets.DatasetDict({"train": whole.select(range(8)), "validation": whole.select([8, 9]), "test": whole.select([10, 11])})
+    parts = datasets.DatasetDict(
+        {"train": whole.select(range(8)), "validation": whole.select([8, 9]), "test": whole.select([10, 11])}
+    )
     whole.save_to_disk(str(tmp_path / "one"))
     parts.save_to_disk(str(tmp_path / "three"))
     one, three = read_dataset(tmp_path / "one"), read_dataset(tmp_path / "three")
@@ -162,7 +177,9 @@ def test_words_that_mean_missing_elsewhere_are_texts_and_labels_here(tmp_path):
 def test_tables_that_are_broken(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("text,label\nfine,a\nyes, but no,b\n")
-    with pytest.raises(DataError, match=r"more cells than the header in line 3 of .*got '3 cells'; allowed: 2.*in quotes"):
+    with pytest.raises(
+        DataError, match=r"more cells than the header in line 3 of .*got '3 cells'; allowed: 2.*in quotes"
+    ):
         read_dataset(path)
     path.write_text("text,label\nyes, but no,b\nno, not so,a\n")
     with pytest.raises(DataError, match="more cells than the header"):
@@ -198,7 +215,9 @@ def test_a_line_of_ten_megabytes(tmp_path):
 
 def test_empty_texts_are_named_and_left_out(tmp_path):
     path = tmp_path / "t.csv"
-    pd.DataFrame({"text": [*TEXTS, "", "  \t", "\u200b\ufeff", None, "😀"], "label": [*LABELS, *["bad"] * 5]}).to_csv(path, index=False)
+    pd.DataFrame({"text": [*TEXTS, "", "  \t", "\u200b\ufeff", None, "😀"], "label": [*LABELS, *["bad"] * 5]}).to_csv(
+        path, index=False
+    )
     found, scanned = scan(read_dataset(path), cache_dir=tmp_path)
     assert len(found) == 13 and found.inputs[12] == "😀"
     assert [name for name, _ in scanned.bad] == ["row 14", "row 15", "row 16", "row 17"]
@@ -207,7 +226,9 @@ def test_empty_texts_are_named_and_left_out(tmp_path):
 
 
 def test_a_label_that_appears_once(tmp_path):
-    pd.DataFrame({"text": TEXTS, "label": [*(["ham", "spam"] * 5), "ham", "hma"]}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"text": TEXTS, "label": [*(["ham", "spam"] * 5), "ham", "hma"]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     found, _ = scan(read_dataset(tmp_path / "t.csv"), cache_dir=tmp_path)
     with pytest.raises(DataError, match="only one text that can be read.*'hma'.*or is it 'ham', misspelt"):
         make_splits(found)

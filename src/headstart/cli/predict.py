@@ -37,7 +37,9 @@ headstart predict runs/flowers night_photos/ --adapt tent          a copy of the
 
 def predict(
     run: Path = typer.Argument(..., help="A run folder."),
-    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files; texts, tables or .txt files of texts, - for stdin."),
+    inputs: list[str] = typer.Argument(
+        ..., help="Images, folders of images, .zip files; texts, tables or .txt files of texts, - for stdin."
+    ),
     out: Path = typer.Option(
         None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
     ),

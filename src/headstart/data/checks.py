@@ -41,7 +41,9 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     conflicts = [group for group in copies if len({dataset.labels[i].tobytes() for i in group}) > 1]
     # pictures that look alike may well be of two classes; texts of nearly the same words hardly
     near_conflicts = [
-        (i, j) for i, j in looks if dataset.modality == "text" and dataset.labels[i].tobytes() != dataset.labels[j].tobytes()
+        (i, j)
+        for i, j in looks
+        if dataset.modality == "text" and dataset.labels[i].tobytes() != dataset.labels[j].tobytes()
     ]
     few = {name: n for name, n in counts.items() if n < FEW}
     info: dict[str, Any] = {

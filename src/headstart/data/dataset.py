@@ -72,7 +72,9 @@ class Dataset:
 
         return replace(
             self,
-            inputs=self.inputs.take(indices) if isinstance(self.inputs, TextColumn) else [self.inputs[i] for i in indices],
+            inputs=self.inputs.take(indices)
+            if isinstance(self.inputs, TextColumn)
+            else [self.inputs[i] for i in indices],
             labels=take(self.labels),
             splits=self.splits[indices],
             groups=take(self.groups),

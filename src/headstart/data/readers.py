@@ -68,13 +68,21 @@ def read_dataset(
     root = Path(data)
     if not root.exists():
         raise DataError(_missing(root))
-    named = {"path_col": path_col, "text_col": text_col, "label_col": label_col, "split_col": split_col, "label_delimiter": label_delimiter}
+    named = {
+        "path_col": path_col,
+        "text_col": text_col,
+        "label_col": label_col,
+        "split_col": split_col,
+        "label_delimiter": label_delimiter,
+    }
     texts = read_texts_below(root, **named, group=group, task=task, order=order)
     if texts is not None:
         # of a table, the group is a column and read already
         return _one_label_map(_grouped(texts, group) if group is not None and texts.layout == "folders" else texts)
     if text_col is not None:
-        raise DataError(sentence("--text-col is about the columns of a table, and there is none", where=str(root), got=text_col))
+        raise DataError(
+            sentence("--text-col is about the columns of a table, and there is none", where=str(root), got=text_col)
+        )
     table = _table_in(root)
     if table:
         dataset = read_table(

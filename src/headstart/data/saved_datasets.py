@@ -17,7 +17,9 @@ SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "val": "val
 
 def is_saved(root: Path) -> bool:
     """Whether a folder is a saved data set, or a dictionary of them by split."""
-    return (root / "dataset_dict.json").is_file() or ((root / "state.json").is_file() and (root / "dataset_info.json").is_file())
+    return (root / "dataset_dict.json").is_file() or (
+        (root / "state.json").is_file() and (root / "dataset_info.json").is_file()
+    )
 
 
 def open_saved(root: Path) -> TextTable:
@@ -48,14 +50,23 @@ def open_saved(root: Path) -> TextTable:
         for entry in _json(folder / "state.json")["_data_files"]:
             found.append((folder / entry["filename"], SPLITS.get(split, "")))
     if not found:
-        raise DataError(sentence("the saved data set has no split to learn from", where=str(root), got=", ".join(splits), allowed=list(SPLITS)))
+        raise DataError(
+            sentence(
+                "the saved data set has no split to learn from",
+                where=str(root),
+                got=", ".join(splits),
+                allowed=list(SPLITS),
+            )
+        )
     large = sum(path.stat().st_size for path, _ in found if path.is_file()) > STREAM
     parts = []
     for path, split in found:
         try:
             file = ArrowFile(path)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise DataError(sentence("a file of the saved data set cannot be read", where=str(path), got=str(error).splitlines()[0])) from None
+            raise DataError(
+                sentence("a file of the saved data set cannot be read", where=str(path), got=str(error).splitlines()[0])
+            ) from None
         parts.append(Part(path, split, file=file) if large else Part(path, split, frame=file.table.to_pandas()))
     if large:
         notes.append(f"{root.name} is larger than {STREAM >> 20} MB: its texts stay on the disk.")
@@ -73,4 +84,6 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise DataError(sentence("a file of the saved data set cannot be read", where=str(path), got=str(error))) from None
+        raise DataError(
+            sentence("a file of the saved data set cannot be read", where=str(path), got=str(error))
+        ) from None

@@ -72,7 +72,14 @@ def chosen(frame: pd.DataFrame, path: Path, given: str | None, label: str | None
         for name in names:
             must_have(frame, path, name, "text-col")
         if label in names:
-            raise DataError(sentence("the labels are read from the column of the texts", where=str(path), got=label, fix="another --label-col"))
+            raise DataError(
+                sentence(
+                    "the labels are read from the column of the texts",
+                    where=str(path),
+                    got=label,
+                    fix="another --label-col",
+                )
+            )
         return names, False
     columns = text_columns(frame, label)
     lowered = {name.lower(): name for name in reversed(columns)}

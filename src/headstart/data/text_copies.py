@@ -94,7 +94,9 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def near_pairs(normal: np.ndarray, bands: np.ndarray, form: Callable[[int], str], limit: int = 1_000_000) -> list[tuple[int, int, float]]:
+def near_pairs(
+    normal: np.ndarray, bands: np.ndarray, form: Callable[[int], str], limit: int = 1_000_000
+) -> list[tuple[int, int, float]]:
     """Pairs (i, j, resemblance), i < j, of near copies among n texts: each text with the first of its normal form, and first ones with the
     :data:`NEIGHBOURS` before them in a band.
 

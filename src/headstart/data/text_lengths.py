@@ -16,7 +16,9 @@ UNKNOWN = 0.05
 """Share of unknown tokens from which on there is a warning."""
 
 
-def token_facts(dataset: Dataset, preprocessing: TextPreprocessing, *, most: int = COUNTED, seed: int = 0) -> dict[str, Any]:
+def token_facts(
+    dataset: Dataset, preprocessing: TextPreprocessing, *, most: int = COUNTED, seed: int = 0
+) -> dict[str, Any]:
     """For ``data.json`` and the report: how long texts are in tokens, special ones included, and what the model does not see.
 
     Args:
@@ -60,7 +62,9 @@ def token_sentences(facts: dict[str, Any], source: str) -> list[str]:
             "the model can."
         ]
     else:
-        found = [f"{about}no text is longer than the {size} tokens that are read of each (the longest has {facts['tokens']['max']})."]
+        found = [
+            f"{about}no text is longer than the {size} tokens that are read of each (the longest has {facts['tokens']['max']})."
+        ]
     found = [line[0].upper() + line[1:] for line in found]
     if facts["unknown"] > UNKNOWN:
         found.append(

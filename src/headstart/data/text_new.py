@@ -24,7 +24,9 @@ from headstart.errors import DataError, near, sentence
 STDIN = "-"
 
 
-def read_new_texts(inputs: Sequence[Any], *, text_col: str | None = None, pairs: bool | None = None, literal: bool = True) -> Dataset:
+def read_new_texts(
+    inputs: Sequence[Any], *, text_col: str | None = None, pairs: bool | None = None, literal: bool = True
+) -> Dataset:
     """Texts without labels.
 
     Args:
@@ -48,10 +50,20 @@ def read_new_texts(inputs: Sequence[Any], *, text_col: str | None = None, pairs:
         notes += said
     n = sum(map(len, texts))
     if not n:
-        raise DataError(sentence("there are no texts", got=", ".join(map(str, inputs))[:80] or "no input", fix='headstart predict RUN "a text"'))
+        raise DataError(
+            sentence(
+                "there are no texts",
+                got=", ".join(map(str, inputs))[:80] or "no input",
+                fix='headstart predict RUN "a text"',
+            )
+        )
     one = len(texts) == 1
     whole: Sequence[Text] = texts[0] if one else texts_in_memory([text for some in texts for text in some])
-    called = names[0] if one else np.array([f"row {name}" if isinstance(name, np.integer) else str(name) for part in names for name in part])
+    called = (
+        names[0]
+        if one
+        else np.array([f"row {name}" if isinstance(name, np.integer) else str(name) for part in names for name in part])
+    )
     dataset = Dataset(
         whole, None, (), np.full(n, "", dtype="U5"), root=str(inputs[0]) if one and isinstance(whole, TextColumn) else "", modality="text",
         names=called, notes=tuple(notes),
@@ -84,13 +96,21 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
         table = open_table(tables, path) if tables else open_saved(path)
         columns, guessed = chosen(table.head(), path, text_col, None)
         rows = np.arange(len(table))
-        said = [f"Guessed column of {path.name}: text = {' and '.join(columns)!r}; --text-col says otherwise."] if guessed else []
+        said = (
+            [f"Guessed column of {path.name}: text = {' and '.join(columns)!r}; --text-col says otherwise."]
+            if guessed
+            else []
+        )
         return table.texts(columns, rows), table.row_names(rows), [*table.notes, *said]
     if path.is_dir():
         files = sorted(path.rglob("*.txt"))
         if not files:
             raise DataError(sentence("there are no texts", where=str(path), got="no .txt file and no table of texts"))
-        return [read_file(file)[0] for file in files], np.array([file.relative_to(path).as_posix() for file in files]), []
+        return (
+            [read_file(file)[0] for file in files],
+            np.array([file.relative_to(path).as_posix() for file in files]),
+            [],
+        )
     if path.suffix.lower() != ".txt":
         raise DataError(
             sentence("not a file of texts", got=str(path), allowed=[*sorted(ENDINGS), ".txt (one text a line)", "a folder of .txt files"])

@@ -59,7 +59,11 @@ def refuse_columns(given: dict[str, str], root: Path) -> None:
     DataError: an option about columns is given where there are only folders.
     """
     for name, value in given.items():
-        raise DataError(sentence(f"--{name} is about the columns of a table, but these data are folders", where=str(root), got=value))
+        raise DataError(
+            sentence(
+                f"--{name} is about the columns of a table, but these data are folders", where=str(root), got=value
+            )
+        )
 
 
 def read_text_table(
@@ -87,7 +91,9 @@ def read_text_table(
     table = open_table(files, root) if files else open_saved(root)
     columns, guessed = chosen(table.head(), root, text_col, label_col)
     frame = table.frame(columns)
-    frame[columns] = frame[columns].astype(object).where(frame[columns].notna(), "")  # an empty text is named by the scan
+    frame[columns] = (
+        frame[columns].astype(object).where(frame[columns].notna(), "")
+    )  # an empty text is named by the scan
     shown = columns[0] if len(columns) == 1 else " and ".join(columns)
     found = labels_of(
         frame, root, set(columns), label_col=label_col, split_col=split_col, group=group, task=task, label_delimiter=label_delimiter,
@@ -107,7 +113,9 @@ def read_text_folder(root: Path, *, task: str = "auto", order: Sequence[str] | N
     Raises:
         DataError: files in no class folder.
     """
-    files = sorted(path for path in root.rglob("*.txt") if not any(part.startswith(".") for part in path.relative_to(root).parts))
+    files = sorted(
+        path for path in root.rglob("*.txt") if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
     parts = [path.relative_to(root).parts for path in files]
     split_level = all(p[0].lower() in SPLITS for p in parts if len(p) > 1) and any(len(p) > 2 for p in parts)
     depth = 3 if split_level else 2
@@ -121,7 +129,9 @@ def read_text_folder(root: Path, *, task: str = "auto", order: Sequence[str] | N
     if len(inside) < len(files):
         notes.append(f"{len(files) - len(inside)} .txt files outside of class folders were left out.")
     names = [parts[i][depth - 2] for i in inside]
-    labels = of_folders(names, ["/".join(parts[i][depth - 2 : -1]) for i in inside], task=task, where=str(root), order=order)
+    labels = of_folders(
+        names, ["/".join(parts[i][depth - 2 : -1]) for i in inside], task=task, where=str(root), order=order
+    )
     read = [read_file(files[i]) for i in inside]
     notes += _encodings([name for _, name in read])
     return Dataset(
@@ -145,7 +155,9 @@ def read_text_arrays(texts: Sequence[Any], labels: Any, *, task: str, order: Seq
     """
     found = of_arrays(labels, task=task, order=order)
     if len(texts) != len(found.values):
-        raise DataError(sentence("texts and labels have unequal lengths", got=f"{len(texts)} texts, {len(found.values)} labels"))
+        raise DataError(
+            sentence("texts and labels have unequal lengths", got=f"{len(texts)} texts, {len(found.values)} labels")
+        )
     return Dataset(
         inputs=texts_in_memory(texts), labels=found.values, classes=found.classes, splits=np.full(len(texts), "", dtype="U5"), layout="arrays",
         notes=found.notes, task=found.task, modality="text",
@@ -165,7 +177,14 @@ def texts_in_memory(texts: Sequence[Any]) -> list[Text]:
         elif isinstance(text, (tuple, list)) and len(text) == 2 and all(isinstance(part, str) for part in text):
             found.append((str(text[0]), str(text[1])))
         else:
-            raise DataError(sentence("neither a text nor a pair of texts", where=f"input {i}", got=str(text)[:40], allowed="str or (str, str)"))
+            raise DataError(
+                sentence(
+                    "neither a text nor a pair of texts",
+                    where=f"input {i}",
+                    got=str(text)[:40],
+                    allowed="str or (str, str)",
+                )
+            )
     if found and len({isinstance(text, str) for text in found}) > 1:
         raise DataError(sentence("some inputs are texts and some are pairs of them", allowed="one of the two"))
     return found
@@ -174,6 +193,8 @@ def texts_in_memory(texts: Sequence[Any]) -> list[Text]:
 def are_texts(inputs: Sequence[Any]) -> bool:
     """Whether inputs in memory are texts: strings that name neither an image nor a file, or pairs of strings."""
     first = list(inputs[:20])
-    if first and all(isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(part, str) for part in x) for x in first):
+    if first and all(
+        isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(part, str) for part in x) for x in first
+    ):
         return True
     return any(isinstance(x, str) and not is_image(x) and path_of(x) is None for x in first)

@@ -59,7 +59,12 @@ class TextScan:
     def facts(self) -> dict[str, Any]:
         """For ``data.json``: lengths in letters, and how many texts are in which script."""
         some = self.letters if len(self.letters) else np.zeros(1)
-        spread = {"min": int(some.min()), "median": int(np.median(some)), "p95": int(np.quantile(some, 0.95)), "max": int(some.max())}
+        spread = {
+            "min": int(some.min()),
+            "median": int(np.median(some)),
+            "p95": int(np.quantile(some, 0.95)),
+            "max": int(some.max()),
+        }
         counts = np.bincount(self.script, minlength=len(SCRIPTS))
         scripts = {SCRIPTS[k]: int(counts[k]) for k in np.argsort(-counts, kind="stable") if counts[k]}
         return {"letters": spread, "scripts": scripts, "pairs": self.of_pairs}
@@ -107,12 +112,16 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
         )  # fmt: skip
     kept = np.flatnonzero(~gone)
     left = replace(dataset.subset(kept), digests=np.array(digests, dtype="U24")[kept])
-    found = TextScan(np.array(sizes, dtype=np.int64)[kept], np.concatenate([np.zeros(0, np.int64), *scripts])[kept], bad=bad)
+    found = TextScan(
+        np.array(sizes, dtype=np.int64)[kept], np.concatenate([np.zeros(0, np.int64), *scripts])[kept], bad=bad
+    )
     if len(left):
         found.long = left.name(int(found.letters.argmax()))
         found.of_pairs = not isinstance(left.inputs[0], str)
     if dataset.labels is not None and len(left):
-        found.pairs = near_pairs(np.array(normals, dtype=np.uint64)[kept], np.concatenate(bands)[kept], lambda i: normal_form(left.inputs[i]))
+        found.pairs = near_pairs(
+            np.array(normals, dtype=np.uint64)[kept], np.concatenate(bands)[kept], lambda i: normal_form(left.inputs[i])
+        )
         copies, found.patterns = clusters(len(left), found.pairs, max(LEAST, int(SHARE * len(left))))
         left = replace(left, copies=copies)
     return left, found

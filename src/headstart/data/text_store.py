@@ -51,7 +51,11 @@ def stored(path: Path) -> ArrowFile:
 
 def _parquet(path: Path, to: Path) -> int:
     file, rows = pq.ParquetFile(path), 0
-    width = max(1, sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)) // max(1, file.metadata.num_rows))
+    width = max(
+        1,
+        sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        // max(1, file.metadata.num_rows),
+    )
     with ipc.new_file(str(to), file.schema_arrow) as writer:
         for batch in file.iter_batches(batch_size=max(1, PIECE // width)):
             writer.write_batch(batch)
@@ -70,8 +74,13 @@ def _text(path: Path, to: Path) -> int:
                 writer = ipc.new_file(str(to), schema)
             lost = [name for name in frame.columns if name not in schema.names]
             if lost:
-                raise DataError(sentence("a column comes up late in the table", where=str(path), got=lost[0], allowed=schema.names))
-            cells = [_cells(frame[name]) if name in frame.columns else pa.nulls(len(frame), pa.large_string()) for name in schema.names]
+                raise DataError(
+                    sentence("a column comes up late in the table", where=str(path), got=lost[0], allowed=schema.names)
+                )
+            cells = [
+                _cells(frame[name]) if name in frame.columns else pa.nulls(len(frame), pa.large_string())
+                for name in schema.names
+            ]
             assert writer is not None
             writer.write_batch(pa.record_batch(cells, schema=schema))
             rows += len(frame)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.data.encodings import NAMES, encoding_of
-from headstart.data.text_columns import PEEK
 from headstart.data.text_column import ArrowFile, TextColumn
+from headstart.data.text_columns import PEEK
 from headstart.data.text_preprocessing import Text
 from headstart.errors import DataError, sentence
 
@@ -93,7 +93,9 @@ class TextTable:
         ends = np.cumsum([_rows(part) for part in self.parts])
         where = np.searchsorted(ends, rows, side="right")
         starts = np.concatenate([[0], ends])[where]
-        return np.array([f"{self.parts[k].path.name} row {row - s + 2}" for k, row, s in zip(where, rows, starts, strict=True)])
+        return np.array(
+            [f"{self.parts[k].path.name} row {row - s + 2}" for k, row, s in zip(where, rows, starts, strict=True)]
+        )
 
 
 def _cell(cell: object) -> str:
@@ -146,7 +148,10 @@ def open_table(files: Sequence[tuple[Path, str]], root: Path) -> TextTable:
     large = sum(path.stat().st_size for path, _ in files) > STREAM
     notes, parts = [], []
     for path, split in files:
-        if path.suffix.lower() in (".csv", ".tsv", ".jsonl") and (name := encoding_of(path)) not in ("utf-8", "utf-8-sig"):
+        if path.suffix.lower() in (".csv", ".tsv", ".jsonl") and (name := encoding_of(path)) not in (
+            "utf-8",
+            "utf-8-sig",
+        ):
             notes.append(f"{path.name} is read as {NAMES[name]}.")
         if large:
             parts.append(Part(path, split, file=stored(path)))
@@ -154,7 +159,7 @@ def open_table(files: Sequence[tuple[Path, str]], root: Path) -> TextTable:
             frame, said = read_rows(path)
             notes += said
             parts.append(Part(path, split, frame))
-    columns = [list((part.frame.columns if part.frame is not None else part.file.table.column_names)) for part in parts]  # type: ignore[union-attr]
+    columns = [list(part.frame.columns if part.frame is not None else part.file.table.column_names) for part in parts]  # type: ignore[union-attr]
     for part, names in zip(parts, columns, strict=True):
         if set(names) != set(columns[0]):
             raise DataError(
@@ -199,7 +204,9 @@ def chunks(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
         DataError: it cannot be read, with the line where one is known.
     """
     kind = path.suffix.lower()
-    for frame in _parquet(path, rows) if kind == ".parquet" else _jsonl(path, rows) if kind == ".jsonl" else _csv(path, rows):
+    for frame in (
+        _parquet(path, rows) if kind == ".parquet" else _jsonl(path, rows) if kind == ".jsonl" else _csv(path, rows)
+    ):
         frame.columns = [str(name).strip() for name in frame.columns]
         yield frame
 
@@ -253,8 +260,14 @@ def _why(path: Path, said: str) -> str:
             fix="a text that holds the separator stands in quotes",
         )  # fmt: skip
     if match := re.search(r"EOF inside string starting at row (\d+)", said):
-        return sentence("a quote is not closed", where=f"row {int(match[1]) + 1} of {path}", fix='"..." around the text, "" for a quote in it')
-    return sentence("the table cannot be read", where=str(path), got=said.splitlines()[0] if said else "no reason given")
+        return sentence(
+            "a quote is not closed",
+            where=f"row {int(match[1]) + 1} of {path}",
+            fix='"..." around the text, "" for a quote in it',
+        )
+    return sentence(
+        "the table cannot be read", where=str(path), got=said.splitlines()[0] if said else "no reason given"
+    )
 
 
 def _jsonl(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
@@ -267,7 +280,9 @@ def _jsonl(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise DataError(sentence("a line is not JSON", where=f"line {number} of {path}", got=str(error))) from None
+                raise DataError(
+                    sentence("a line is not JSON", where=f"line {number} of {path}", got=str(error))
+                ) from None
             if not isinstance(row, dict):
                 raise DataError(
                     sentence("a line is no JSON object", where=f"line {number} of {path}", got=line.strip()[:40], allowed='{"text": ..., "label": ...}')

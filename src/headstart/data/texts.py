@@ -13,6 +13,7 @@ from headstart.data.tables import ENDINGS, read_frame
 from headstart.data.text_columns import PEEK, text_columns
 from headstart.errors import DataError, sentence
 
+
 @dataclass(frozen=True)
 class Texts:
     """One domain.

@@ -31,7 +31,10 @@ WORDS = {
     "unknown_output": ("needs an output for unknown classes", "but the task has none"),
     "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
     "mask_token": ("hides tokens behind the tokenizer's mask", "but this source has none"),
-    "left_to_right": ("guesses each token from those before it", "but this source reads no texts, or sees what stands behind a token"),
+    "left_to_right": (
+        "guesses each token from those before it",
+        "but this source reads no texts, or sees what stands behind a token",
+    ),
     "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {

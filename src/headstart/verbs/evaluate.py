@@ -88,7 +88,9 @@ def evaluate(
         dataset = dataset.select(split)
     if not len(dataset):
         raise DataError(
-            sentence(f"no {dataset.modality}s to evaluate", where=str(data), got=f"split {split!r}", fix="leave --split out")
+            sentence(
+                f"no {dataset.modality}s to evaluate", where=str(data), got=f"split {split!r}", fix="leave --split out"
+            )
         )
     assert dataset.labels is not None
     labels, scoring = dataset.labels, SCORING[task.name]

@@ -97,7 +97,9 @@ def predict(
         for note in dataset.notes:
             progress.say(note)
     elif text_col is not None:
-        raise RunError(sentence("--text-col is for runs of texts, and this one reads images", got=text_col, fix="leave it out"))
+        raise RunError(
+            sentence("--text-col is for runs of texts, and this one reads images", got=text_col, fix="leave it out")
+        )
     else:
         dataset = read_images(listed)
     good, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
