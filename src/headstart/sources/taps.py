@@ -141,11 +141,11 @@ def taps_of(source: Source, grid: int = 1) -> list[Tap]:
     training = backbone.training
     try:
         with torch.inference_mode():
-            backbone.eval()(source.preprocessing.noise(2))  # two, to tell what is the same for all inputs
+            backbone.eval()(source.preprocessing.noise(1))
             widths = {
                 name: pooled(value, grid).shape[1]
                 for name, value in out.items()
-                if isinstance(value, torch.Tensor) and value.ndim in (2, 3, 4) and len(value) == 2
+                if isinstance(value, torch.Tensor) and value.ndim in (2, 3, 4) and len(value) == 1
             }
     finally:
         backbone.train(training)

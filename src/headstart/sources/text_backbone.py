@@ -30,7 +30,9 @@ class TextBackbone(nn.Module):
         if pool not in POOLS:
             raise SourceError(sentence("unknown pooling of tokens", got=pool, allowed=POOLS))
         self.model, self.pool, self.scaled = model, pool, scaled
-        self.typed = "token_type_ids" in inspect.signature(model.forward).parameters
+        # GPT-2 takes them too, but as further tokens, whose embeddings it adds
+        types = "token_type_ids" in inspect.signature(model.forward).parameters
+        self.typed = types and bool(getattr(model.config, "type_vocab_size", 0))
 
     @property
     def config(self) -> Any:
