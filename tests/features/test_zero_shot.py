@@ -18,7 +18,8 @@ _spec.loader.exec_module(problem)
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("card_arrival", "card arrival"), ("sci.space", "sci space"), ("getCard", "get Card"), ("体育", "体育")]
+    ("name", "words"),
+    [("card_arrival", "card arrival"), ("sci.space", "sci space"), ("getCard", "get Card"), ("体育", "体育")],
 )
 def test_names_are_said_as_words(name, words):
     assert spoken(name) == words
@@ -55,6 +56,10 @@ def test_the_real_encoder_names_topics_that_it_was_never_shown():
     source = problem.minilm()
     if source is None:
         pytest.skip("the weights of MiniLM are not installed")
-    texts = ["the goalkeeper saved a penalty", "the central bank raised its rates", "a new telescope found a distant planet"]
+    texts = [
+        "the goalkeeper saved a penalty",
+        "the central bank raised its rates",
+        "a new telescope found a distant planet",
+    ]
     data = replace(problem.sentences(3), inputs=texts, digests=None)
     assert zero_shot(source, ("football", "economy", "astronomy"), data, cache_dir=None).argmax(1).tolist() == [0, 1, 2]

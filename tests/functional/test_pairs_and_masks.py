@@ -62,15 +62,21 @@ def hidden(n=400, t=50, share=0.15, seed=0):
     ids = torch.randint(5, 1000, (n, t), generator=torch.Generator().manual_seed(9))
     free = torch.ones_like(ids, dtype=torch.bool)
     free[:, 0] = free[:, 40:] = False
-    return ids, free, *masked_tokens(
-        ids, free, share=share, mask_id=4, vocabulary=1000, generator=torch.Generator().manual_seed(seed)
+    return (
+        ids,
+        free,
+        *masked_tokens(
+            ids, free, share=share, mask_id=4, vocabulary=1000, generator=torch.Generator().manual_seed(seed)
+        ),
     )
 
 
 def test_the_shares_are_those_of_bert():
     ids, free, shown, targets = hidden()
     drawn = targets != IGNORED
-    assert not drawn[~free].any() and torch.equal(shown[~drawn], ids[~drawn]) and torch.equal(targets[drawn], ids[drawn])
+    assert (
+        not drawn[~free].any() and torch.equal(shown[~drawn], ids[~drawn]) and torch.equal(targets[drawn], ids[drawn])
+    )
     assert drawn[free].float().mean().item() == pytest.approx(0.15, abs=0.01)
     now = shown[drawn]
     assert (now == 4).float().mean().item() == pytest.approx(0.8, abs=0.03)

@@ -29,7 +29,13 @@ REFUSED = {
     "finetune(bn=frozen)": "says what batch norms do, but this backbone has none",
 }  # fmt: skip
 """What cannot act on texts as they come, and what the user reads."""
-NAMES = [*TUNINGS, "lpft", *(name for name in TERMS if name not in DOMAIN_TERMS), "finetune(bn=frozen)", "delta(attention=equal)"]
+NAMES = [
+    *TUNINGS,
+    "lpft",
+    *(name for name in TERMS if name not in DOMAIN_TERMS),
+    "finetune(bn=frozen)",
+    "delta(attention=equal)",
+]
 SAID = {"smallloss": "smallloss(warmup=0)", "gradual": "gradual(until=0.4)"}
 
 

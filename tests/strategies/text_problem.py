@@ -39,7 +39,9 @@ def _tokenizer(folder: Path, kind: str) -> None:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    words = [f"{v} {w} and more number {i}" for i in range(60) for v, w in zip(VERBS, (*FRUIT, *TOOLS, *STARS), strict=False)]
+    words = [
+        f"{v} {w} and more number {i}" for i in range(60) for v, w in zip(VERBS, (*FRUIT, *TOOLS, *STARS), strict=False)
+    ]
     words += [*CLASSES, "this text is about", "!", *FRUIT, *TOOLS, *STARS]
     if kind == "bert":
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -50,7 +52,13 @@ def _tokenizer(folder: Path, kind: str) -> None:
             "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)]
         )
         made.decoder = decoders.WordPiece()
-        names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+        names = {
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+        }
     else:
         made = Tokenizer(models.BPE())
         made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
@@ -76,7 +84,13 @@ def tiny(folder: Path, kind: str = "bert", width: int = 16, layers: int = 2):
                 )  # fmt: skip
             else:
                 config = transformers.GPT2Config(
-                    vocab_size=size, n_embd=width, n_layer=layers, n_head=2, n_positions=24, bos_token_id=0, eos_token_id=0
+                    vocab_size=size,
+                    n_embd=width,
+                    n_layer=layers,
+                    n_head=2,
+                    n_positions=24,
+                    bos_token_id=0,
+                    eos_token_id=0,
                 )
                 config.architectures = ["GPT2LMHeadModel"]
             transformers.AutoModel.from_config(config).save_pretrained(folder)
@@ -84,7 +98,18 @@ def tiny(folder: Path, kind: str = "bert", width: int = 16, layers: int = 2):
 
 
 def move(
-    source, text, data, *, valid=None, epochs=1, folder=None, feeding=None, cache_dir=None, seed=0, say=SILENT, **optimisation
+    source,
+    text,
+    data,
+    *,
+    valid=None,
+    epochs=1,
+    folder=None,
+    feeding=None,
+    cache_dir=None,
+    seed=0,
+    say=SILENT,
+    **optimisation,
 ):
     """``transfer`` of a source to sentences by a strategy, as `fit` calls it."""
     optimisation = {"epochs": epochs, "lr": 1e-3, **optimisation}

@@ -124,14 +124,19 @@ def test_the_head_shares_the_embeddings(home):
     net = source.build()
     loss_of(course, net, next(iter(course.batches(0)))).backward()
     grad = embeddings(net).grad
-    never = sorted(set(range(len(grad))) - {int(i) for text in DATA.inputs for i in source.preprocessing([text]).flatten()})
+    never = sorted(
+        set(range(len(grad))) - {int(i) for text in DATA.inputs for i in source.preprocessing([text]).flatten()}
+    )
     assert never and (grad[never].abs().sum(1) > 0).all(), "tokens that no text has learn from the head alone"
 
 
 # what a phase does
 
 
-@pytest.mark.parametrize(("kind", "text"), [("bert", "mlm(epochs=8, lr=0.02)"), ("gpt2", "clm(epochs=8, lr=0.02)"), ("bert", "setfit(lr=0.003)")])
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("bert", "mlm(epochs=8, lr=0.02)"), ("gpt2", "clm(epochs=8, lr=0.02)"), ("bert", "setfit(lr=0.003)")],
+)
 def test_the_loss_falls_the_source_stays_and_what_comes_out_has_a_key_of_its_own(kind, text, home):
     source = problem.tiny(home / kind, kind)
     before = {k: v.clone() for k, v in source.backbone.state_dict().items()}
@@ -150,7 +155,8 @@ def test_setfit_draws_labels_together(home):
     source = problem.tiny(home / "bert")
     moved, told = prepare(source, "setfit(lr=0.003)")
     value = [
-        pair_contrast(torch.as_tensor(extract(s, DATA, cache_dir=None).X), torch.as_tensor(DATA.labels)).item() for s in (source, moved)
+        pair_contrast(torch.as_tensor(extract(s, DATA, cache_dir=None).X), torch.as_tensor(DATA.labels)).item()
+        for s in (source, moved)
     ]
     assert value[1] < 0.3 * value[0]
     assert told["epochs"] == STEPS and "all pairs of 24" in told["said"]
@@ -210,14 +216,24 @@ def test_unlabelled_texts_and_training_texts_are_both_read(home):
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("bert", "setfit"), ("bert", "mlm>finetune"), ("bert", "mlm>lpft"), ("gpt2", "clm>ulmfit"), ("bert", "mlm>setfit"), ("gpt2", "setfit>head")],
+    [
+        ("bert", "setfit"),
+        ("bert", "mlm>finetune"),
+        ("bert", "mlm>lpft"),
+        ("gpt2", "clm>ulmfit"),
+        ("bert", "mlm>setfit"),
+        ("gpt2", "setfit>head"),
+    ],
 )
 def test_what_follows_begins_from_the_prepared_source(kind, text, home, tmp_path):
     source = problem.tiny(home / kind, kind)
     moved = problem.move(source, text, DATA, epochs=3, cache_dir=tmp_path / "cache", folder=tmp_path / "run")
     assert moved.moved and len(moved.found["before"]) == len(parse_strategy(text).before)
     if "head" in text or not parse_strategy(text).procedure.by_steps:
-        assert all(torch.equal(a, b) for a, b in zip(moved.backbone.parameters(), moved.reads.backbone.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(moved.backbone.parameters(), moved.reads.backbone.parameters(), strict=True)
+        )
     assert moved.reads.digest != source.digest
     changed = [k for k, v in source.backbone.state_dict().items() if not torch.equal(v, moved.backbone.state_dict()[k])]
     assert changed
@@ -254,7 +270,11 @@ def test_phases_are_read_and_written(text, name, before):
 def test_setfit_alone_is_setfit_and_the_probe():
     alone, long = parse_strategy("setfit"), parse_strategy("setfit>probe")
     assert replace(alone, name="") == replace(long, name="")
-    assert parse_strategy("mlm>lpft").solved_head and reads_unlabelled(parse_strategy("mlm")) and not reads_unlabelled(alone)
+    assert (
+        parse_strategy("mlm>lpft").solved_head
+        and reads_unlabelled(parse_strategy("mlm"))
+        and not reads_unlabelled(alone)
+    )
     assert arguments_of("setfit(lr=0.001)")["setfit.lr"] == 0.001
     assert with_arguments("setfit", {"setfit.epochs": 3}) == "setfit(epochs=3)"
 

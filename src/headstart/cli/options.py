@@ -75,7 +75,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
         AUGMENT,
         "none, light, standard, strong, randaugment, or a table '{flip: 0.5, rotate: 10}' [light].",
     ),
-    "mixup": (float, AUGMENT, "alpha of mixup's Beta distribution, 0 is off; of texts the sentence vectors are mixed [0]."),
+    "mixup": (
+        float,
+        AUGMENT,
+        "alpha of mixup's Beta distribution, 0 is off; of texts the sentence vectors are mixed [0].",
+    ),
     "cutmix": (float, AUGMENT, "alpha of CutMix's Beta distribution, 0 is off [0]."),
     "repeats": (int, AUGMENT, "Each image comes this many times in a batch, each time augmented anew [1]."),
     "imbalance": (str, AUGMENT, "auto, none, weights, effective(beta=0.99), sampler, or 'rose=2,tulip=1' [auto]."),

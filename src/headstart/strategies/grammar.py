@@ -119,7 +119,9 @@ def _prepared(phases: list[list[Call]], text: str) -> tuple[tuple[Preparation, .
         if i > len(found):
             raise _refused(f"{name!r} prepares the source, so it comes first", text, f"{name}>finetune")
         if len(phase) > 1:
-            raise _refused(f"{name!r} prepares the source, and terms act on what follows", text, f"{name}>finetune+l2sp")
+            raise _refused(
+                f"{name!r} prepares the source, and terms act on what follows", text, f"{name}>finetune+l2sp"
+            )
         found.append(_read(phase[0], PREPARATIONS[name], "phase"))
     return tuple(made for made, _ in found), [said for _, said in found], phases[len(found) :]
 

@@ -31,7 +31,10 @@ WORDS = {
     "unknown_output": ("needs an output for unknown classes", "but the task has none"),
     "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
     "mask_token": ("hides tokens behind the tokenizer's mask", "but this source has none"),
-    "left_to_right": ("guesses each token from those before it", "but this source reads no texts, or sees what stands behind a token"),
+    "left_to_right": (
+        "guesses each token from those before it",
+        "but this source reads no texts, or sees what stands behind a token",
+    ),
     "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {
@@ -132,7 +135,8 @@ def handshake(
                 "the head of this strategy is solved on cached features, without gradient steps, so these options would do nothing",
                 where=f"strategy {strategy.name!r}",
                 got=", ".join(stepwise_options),
-                fix=f"say it in the phase, as in {strategy.before[-1].name}(epochs=3, lr=1e-4)" if strategy.before
+                fix=f"say it in the phase, as in {strategy.before[-1].name}(epochs=3, lr=1e-4)"
+                if strategy.before
                 else "leave them out, or --strategy head (the frozen source with gradient steps)",
             )
         )

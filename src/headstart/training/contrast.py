@@ -58,5 +58,7 @@ def contrast_course(source: Source, phase: SetFit, train_set: Dataset, *, seed: 
         rows = together(labels, 2, order)
         yield from islice(batches(train_set, source.preprocessing, batch_size=size, order=rows), steps)
 
-    said = f"{epochs} passes over {len(train_set)} labelled {train_set.modality}s, {steps} steps each, all pairs of {size}"
+    said = (
+        f"{epochs} passes over {len(train_set)} labelled {train_set.modality}s, {steps} steps each, all pairs of {size}"
+    )
     return Course(nn.Identity(), Classification(train_set.classes), Pairs(), passing, steps, epochs, said)

@@ -326,7 +326,9 @@ def set_up(
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
                 targets = mixable(task, batch.targets)
-                if train_set.modality == "text":  # words have no mean: the features are mixed, and the targets with them
+                if (
+                    train_set.modality == "text"
+                ):  # words have no mean: the features are mixed, and the targets with them
                     share = torch.full((len(batch),), mixing_share(feeding.mixup, mixing))
                     batch = replace(batch, targets=targets, mixing=share)
                 else:

@@ -154,9 +154,7 @@ def language_course(
             yield Batch(inputs, targets)
 
     whose = "the checkpoint's own" if known else "new, tied to the input embeddings"
-    said = (
-        f"{int(phase.epochs)} epochs over {len(texts)} texts of the target without their labels, {steps} steps each; head {whose}"
-    )
+    said = f"{int(phase.epochs)} epochs over {len(texts)} texts of the target without their labels, {steps} steps each; head {whose}"
     return Course(head, Tokens(("token",)), Guessing(), passing, steps, int(phase.epochs), said)
 
 

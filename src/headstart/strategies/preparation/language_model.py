@@ -27,7 +27,9 @@ class LanguageModel(Preparation):
     words: ClassVar[str] = ""
 
     def describe(self) -> str:
-        return f"pretraining continued first on the target's texts ({self.words}, {self.epochs:g} epochs at {self.lr:g})"
+        return (
+            f"pretraining continued first on the target's texts ({self.words}, {self.epochs:g} epochs at {self.lr:g})"
+        )
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,9 @@ def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor |
     """The attention of each stage's channels, from the rise of the loss without each."""
     batches = list(sample(start, n))
     if not batches[0].inputs.is_floating_point():
-        raise _refused("would run the whole network on each text once for each channel to find its attention", "rise", "equal")
+        raise _refused(
+            "would run the whole network on each text once for each channel to find its attention", "rise", "equal"
+        )
     features = [start.frozen(batch.inputs).float() for batch in batches]
     targets = [batch.targets for batch in batches if batch.targets is not None]
     head = _solved_head(start, torch.cat(features), torch.cat(targets))
