@@ -68,7 +68,7 @@ def load(
         licence=own.get("licence", licence),
         description=own.get("description", description),
     )
-    source.extra["folder"] = str(folder)  # heads that the backbone lacks are read from there
+    source.extra["folder"] = str(folder)
     return source
 
 
