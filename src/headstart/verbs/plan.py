@@ -19,6 +19,7 @@ from headstart.ranking.layers import LayerRanking
 from headstart.ranking.rank import Ranking
 from headstart.recipe import AUTO_BATCH, Recipe, make_recipe, read_recipe
 from headstart.sources import load_source
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
@@ -137,11 +138,12 @@ def find_source(
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
-            target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
+            target, candidates(recipe.sources, target.dataset.modality), device=device, seed=recipe.seed, max_images=most, progress=progress
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    source = load_source(name, **recipe.reading)
+    check_modality(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
