@@ -142,11 +142,11 @@ def find_source(
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
-            target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
+            target, candidates(recipe.sources, target.dataset.modality), device=device, seed=recipe.seed, max_images=most, progress=progress
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    source = load_source(name, **recipe.reading)
     check_source(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
