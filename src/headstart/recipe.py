@@ -108,6 +108,15 @@ class Recipe(BaseModel):
         None, ge=4, le=32768, description="Tokens of a text at most; default: the source's own limit, at most 512."
     )
 
+    pool: Literal["mean", "cls", "last", "weighted"] | None = Field(
+        None,
+        description="How the tokens of a text become one vector; weighted: learned weights of all layers; default: the source's own.",
+    )
+    long: Literal["truncate", "chunks"] | None = Field(
+        None,
+        description="Texts longer than max_length lose their end (truncate) or are read in windows (chunks); default: the source's own.",
+    )
+
     epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         None,
@@ -184,6 +193,11 @@ class Recipe(BaseModel):
     def input_size(self) -> int | None:
         """Side of an image in pixels or tokens of a text, where one is asked for."""
         return self.image_size if self.max_length is None else self.max_length
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What :func:`headstart.sources.load_source` is told of how inputs are read."""
+        return {"arch": self.arch, "image_size": self.input_size, "pool": self.pool, "long": self.long}
 
     @property
     def stepwise_set(self) -> list[str]:

@@ -135,7 +135,9 @@ def handshake(
                 "the head of this strategy is solved on cached features, without gradient steps, so these options would do nothing",
                 where=f"strategy {strategy.name!r}",
                 got=", ".join(stepwise_options),
-                fix="leave them out, or --strategy head (the frozen source with gradient steps)",
+                fix=f"say it in the phase, as in {strategy.before[-1].name}(epochs=3, lr=1e-4)"
+                if strategy.before
+                else "leave them out, or --strategy head (the frozen source with gradient steps)",
             )
         )
     if layer != "last" and strategy.procedure.reads != "one":
@@ -155,6 +157,11 @@ def handshake(
     return stages
 
 
+def reads_unlabelled(strategy: Strategy) -> bool:
+    """Whether a term or a phase before it learns from unlabelled inputs."""
+    return unlabelled_stream(strategy.terms) is not None or any(phase.reads_unlabelled for phase in strategy.before)
+
+
 def unlabelled_used(strategy: Strategy | None) -> None:
     """Refuse unlabelled images that no term would learn from.
 
@@ -164,9 +171,7 @@ def unlabelled_used(strategy: Strategy | None) -> None:
     Raises:
         HandshakeError: none of its terms does.
     """
-    if strategy is not None and any(phase.reads_unlabelled for phase in strategy.before):
-        return
-    if strategy is None or unlabelled_stream(strategy.terms) is None:
+    if strategy is None or not reads_unlabelled(strategy):
         raise HandshakeError(
             sentence(
                 "no term of the strategy learns from unlabelled images, so they would do nothing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
-from headstart.data.text_preprocessing import IDS, MASK, Text, TextPreprocessing
+from headstart.data.text_preprocessing import IDS, MASK, TYPES, Text, TextPreprocessing
 from headstart.functional.masking import IGNORED, masked_tokens, next_tokens
 from headstart.sources.source import Source
 from headstart.sources.text_backbone import TextBackbone
@@ -59,15 +59,16 @@ class TiedHead(nn.Module):
         width: of the hidden states. inner: of the embeddings. vocabulary: tokens.
         transform: whether g is a linear layer, GELU and a layer norm as in BERT (it starts as the identity in place of the linear layer);
             else g is the identity, as in GPT-2.
+        eps: of the norm.
     """
 
-    def __init__(self, width: int, inner: int, vocabulary: int, *, transform: bool) -> None:
+    def __init__(self, width: int, inner: int, vocabulary: int, *, transform: bool, eps: float = 1e-12) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self.dense: nn.Linear | None = None
         if transform or width != inner:
             self.dense = nn.Linear(width, inner)
-            self.norm = nn.LayerNorm(inner)
+            self.norm = nn.LayerNorm(inner, eps)
             nn.init.eye_(self.dense.weight)
             nn.init.zeros_(self.dense.bias)
 
@@ -96,11 +97,19 @@ class Guessing(Procedure):
     ) -> dict[str, torch.Tensor]:  # fmt: skip
         assert batch.targets is not None and isinstance(model.backbone, TextBackbone)
         asked = batch.targets != IGNORED
-        states = model.backbone.tokens(batch.inputs)[asked]
+        states = last_states(model.backbone, batch.inputs)[asked]
         if not len(states):
             return {"loss": model.backbone(batch.inputs).sum() * 0.0}
         outputs = model.head(states, embeddings(model.backbone))
         return {"loss": nn.functional.cross_entropy(outputs.float(), batch.targets[asked])}
+
+
+def last_states(backbone: TextBackbone, inputs: torch.Tensor) -> torch.Tensor:
+    """(B, T, width), whatever the backbone makes of its layers."""
+    given: dict[str, Any] = {"input_ids": inputs[:, IDS], "attention_mask": inputs[:, MASK]}
+    if backbone.typed:
+        given["token_type_ids"] = inputs[:, TYPES]
+    return backbone.model(**given, return_dict=True).last_hidden_state
 
 
 def embeddings(backbone: TextBackbone) -> torch.Tensor:
@@ -121,7 +130,8 @@ def language_course(
     special = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.int64)
     vocabulary, inner = embeddings(backbone).shape
     masked = isinstance(phase, MaskedLM)
-    head = TiedHead(source.width, inner, vocabulary, transform=masked)
+    eps = float(getattr(backbone.config, "layer_norm_eps", 1e-12))
+    head = TiedHead(source.width, inner, vocabulary, transform=masked, eps=eps)
     known = masked and fill_head(head, source.extra.get("folder"))
 
     def passing(epoch: int) -> Iterator[Batch]:
@@ -130,7 +140,8 @@ def language_course(
         for step, batch in enumerate(batches(everything, preprocessing, batch_size=size, shuffle_seed=order)):
             if step == steps:
                 return
-            inputs = batch.inputs.clone()
+            windows = getattr(backbone, "windows", None)  # a text longer than the model, in rows
+            inputs = (windows(batch.inputs)[0] if windows else batch.inputs).clone()
             ids, mask = inputs[:, IDS], inputs[:, MASK]
             if isinstance(phase, MaskedLM):
                 free = mask.bool() & ~torch.isin(ids, special)
@@ -140,7 +151,7 @@ def language_course(
                 )  # fmt: skip
             else:
                 targets = next_tokens(ids, mask)
-            yield replace(batch, inputs=inputs, targets=targets)
+            yield Batch(inputs, targets)
 
     whose = "the checkpoint's own" if known else "new, tied to the input embeddings"
     said = f"{int(phase.epochs)} epochs over {len(texts)} texts of the target without their labels, {steps} steps each; head {whose}"

@@ -227,7 +227,8 @@ def _question(
         if ranking and work:
             write_json(work / "ranking.json", ranking.to_dict())
     else:
-        source = load_source(first, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(first, **plan.reading)
+        check_modality(source, target.dataset.modality)
     found = make_space(plan, source, target.split("train"), declared)
     by_steps = any(parse_strategy(text).procedure.by_steps for text in found.space.branches)
     check_after(plan, by_steps=by_steps, pretrained=source.pretrained, n_valid=len(target.split("valid")))

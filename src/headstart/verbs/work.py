@@ -244,7 +244,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(plan.source, **plan.reading)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:

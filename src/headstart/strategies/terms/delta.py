@@ -65,6 +65,8 @@ class DELTA(Term):
             check_argument(self.name, key, value, value >= 1 and value == int(value), "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
+        if getattr(start.model.backbone, "window", None) is not None:
+            raise _refused("compares texts token by token, and these are cut into chunks", "chunks", "truncated texts")
         return _Maps(self, start)
 
     def describe(self) -> str:
