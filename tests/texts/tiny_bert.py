@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 WORDS = {
-    "good": "good fine great lovely brilliant superb".split(),
-    "bad": "bad awful poor dreadful boring dull".split(),
-    "odd": "odd strange weird curious peculiar queer".split(),
+    "good": ["good", "fine", "great", "lovely", "brilliant", "superb"],
+    "bad": ["bad", "awful", "poor", "dreadful", "boring", "dull"],
+    "odd": ["odd", "strange", "weird", "curious", "peculiar", "queer"],
 }
-FILLER = "the film was a story of people and places in an old town with music by somebody".split()
+FILLER = ["the", "film", "was", "a", "story", "of", "people", "and", "places", "in", "an", "old", "town", "with", "music", "by", "somebody"]
 汉 = {"好评": "很好满意干净舒服", "差评": "很差失望肮脏吵闹"}
 
 
@@ -59,7 +59,13 @@ def tiny_bert(folder: Path, *, size: int = 32, seed: int = 0) -> Path:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    lines = [" ".join(FILLER), *(" ".join(words) for words in WORDS.values()), *汉.values(), "这家酒店，房间第次。", "0123456789 . , ! ' -"]
+    lines = [
+        " ".join(FILLER),
+        *(" ".join(words) for words in WORDS.values()),
+        *汉.values(),
+        "这家酒店，房间第次。",
+        "0123456789 . , ! ' -",
+    ]
     tokenizer.train_from_iterator(
         lines, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
     )

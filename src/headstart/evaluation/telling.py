@@ -18,7 +18,9 @@ TOKENS_AT_ONCE = 4096
 """Tokens that go through the model together, on the way from nothing to the text."""
 BETWEEN = " | "
 """What stands between the two texts of a pair."""
-WORD = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\u3040-\u30ff]|\w+|[^\w\s]")
+ALONE = r"\u2e80-\u9fff\uf900-\ufaff"
+WORD = re.compile(rf"[{ALONE}]|[^\W{ALONE}]+|[^\w\s]")
+"""A word; of Chinese and Japanese each letter."""
 
 Piece = tuple[str, float | None]
 """Some letters of a text, and how much they speak for the model's answer; ``None`` for what it did not read."""
