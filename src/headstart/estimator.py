@@ -123,7 +123,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.value_range_ = _largest(X)
         size = self.image_size if self.max_length is None else self.max_length
         source = None if self.source == "auto" else load_source(self.source, image_size=size)
-        self.modality_ = kind_of_inputs(X.tolist() if hasattr(X, "tolist") else X) if source is None else source.preprocessing.modality
+        self.modality_ = (
+            kind_of_inputs(X.tolist() if hasattr(X, "tolist") else X)
+            if source is None
+            else source.preprocessing.modality
+        )
         dataset = self._dataset(X, labels.astype(np.int64))
         if len(self.classes_) < 2:
             raise DataError(sentence("only one class in y", got=self.classes_.tolist(), allowed="two classes or more"))

@@ -53,7 +53,7 @@ def test_of_a_pair_the_common_words_are_seen():
 def test_the_solution_is_the_optimum_of_the_penalised_likelihood():
     """At the optimum of C sum_i l_i + |W|^2 / 2 the gradient C X' (P - Y) + W is zero, and so is its part for the bias."""
     texts, labels = sentences(90, classes=3)
-    names, y = np.unique(labels, return_inverse=True)
+    y = np.unique(labels, return_inverse=True)[1]
     X = BagOfWords(texts)(texts)
     weights = np.where(y == 0, 2.0, 1.0)
     weight, bias, C, accuracy, oof = solve_logistic(X, y, 3, weights=weights, groups=None, seed=0)

@@ -117,7 +117,9 @@ def test_the_report_shows_texts_and_no_picture(own):
 
 def test_chinese_texts_labels_and_report(tiny, tmp_path):
     data = table(tmp_path / "酒店.csv", *chinese(60), test=20)
-    run = hs.fit(data, source=str(tiny), strategy="probe", baselines="classical", lang="zh", verify=False, out=tmp_path / "运行")
+    run = hs.fit(
+        data, source=str(tiny), strategy="probe", baselines="classical", lang="zh", verify=False, out=tmp_path / "运行"
+    )
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "好评" in page and "差评" in page and not IMAGES.findall(shown(page).replace(str(tmp_path), ""))
     assert "经典" in page or "TF-IDF" in page

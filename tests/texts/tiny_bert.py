@@ -12,7 +12,25 @@ WORDS = {
     "bad": ["bad", "awful", "poor", "dreadful", "boring", "dull"],
     "odd": ["odd", "strange", "weird", "curious", "peculiar", "queer"],
 }
-FILLER = ["the", "film", "was", "a", "story", "of", "people", "and", "places", "in", "an", "old", "town", "with", "music", "by", "somebody"]
+FILLER = [
+    "the",
+    "film",
+    "was",
+    "a",
+    "story",
+    "of",
+    "people",
+    "and",
+    "places",
+    "in",
+    "an",
+    "old",
+    "town",
+    "with",
+    "music",
+    "by",
+    "somebody",
+]
 汉 = {"好评": "很好满意干净舒服", "差评": "很差失望肮脏吵闹"}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.text_preprocessing import IDS, Text, TextPreprocessing
+from headstart.data.text_preprocessing import IDS, Text
 from headstart.functional.integrated_gradients import integrated_gradients
 from headstart.sources.text_backbone import TextBackbone
 from headstart.tasks.task import Task
@@ -33,11 +34,12 @@ class Reading:
     Attributes:
         backbone: encoded texts (B, 3, T) -> (B, width), with a :class:`headstart.sources.text_backbone.TextBackbone` inside.
         head: (weight (rows, width), bias (rows,)).
+        preprocessing: of :class:`headstart.data.text_preprocessing.TextPreprocessing`.
     """
 
     backbone: nn.Module
     head: tuple[torch.Tensor, torch.Tensor]
-    preprocessing: TextPreprocessing
+    preprocessing: Any
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, 3, T) -> outputs (B, rows)."""
