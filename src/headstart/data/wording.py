@@ -11,6 +11,7 @@ from headstart.progress import Progress
 E = TypeVar("E", bound=HeadstartError)
 ENDS = r"(?![\w/\\-]|\.\w)"
 """A word that is no part of a path, a flag or the name of a model."""
+TOLD = re.compile(r"(?<![\w/\\.-])texts" + ENDS)
 TEXT = (
     (re.compile(r"--image-size"), "--max-length"),
     (re.compile(r"(?<![\w/\\.-])(an|An) image" + ENDS), lambda m: f"{m[1][0]} text"),
@@ -30,8 +31,11 @@ TEXT = (
 def said(sentence: str, modality: str) -> str:
     """The sentence with what its inputs are called, for ``modality`` ``"image"`` (as it is) or ``"text"``.
 
-    Paths, flags and names of models keep their words, but ``--image-size`` becomes ``--max-length``.
+    Paths, flags and names of models keep their words, but ``--image-size`` becomes ``--max-length``. A sentence that speaks of texts
+    already stays as it is: it tells the one from the other.
     """
+    if TOLD.search(sentence):
+        return sentence
     for pattern, word in TEXT if modality == "text" else ():
         sentence = pattern.sub(word, sentence)
     return sentence

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.text_preprocessing import IDS, Text, TextPreprocessing
+from headstart.data.text_preprocessing import IDS, Text
 from headstart.functional.integrated_gradients import integrated_gradients
 from headstart.sources.text_backbone import TextBackbone
 from headstart.tasks.task import Task
@@ -18,7 +19,9 @@ TOKENS_AT_ONCE = 4096
 """Tokens that go through the model together, on the way from nothing to the text."""
 BETWEEN = " | "
 """What stands between the two texts of a pair."""
-WORD = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\u3040-\u30ff]|\w+|[^\w\s]")
+ALONE = r"\u2e80-\u9fff\uf900-\ufaff"
+WORD = re.compile(rf"[{ALONE}]|[^\W{ALONE}]+|[^\w\s]")
+"""A word; of Chinese and Japanese each letter."""
 
 Piece = tuple[str, float | None]
 """Some letters of a text, and how much they speak for the model's answer; ``None`` for what it did not read."""
@@ -31,11 +34,12 @@ class Reading:
     Attributes:
         backbone: encoded texts (B, 3, T) -> (B, width), with a :class:`headstart.sources.text_backbone.TextBackbone` inside.
         head: (weight (rows, width), bias (rows,)).
+        preprocessing: of :class:`headstart.data.text_preprocessing.TextPreprocessing`.
     """
 
     backbone: nn.Module
     head: tuple[torch.Tensor, torch.Tensor]
-    preprocessing: TextPreprocessing
+    preprocessing: Any
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, 3, T) -> outputs (B, rows)."""

@@ -135,7 +135,7 @@ def lengths(dataset: Dataset, preprocessing: TextPreprocessing, *, seed: int = 0
     rows = np.arange(len(dataset))
     if len(rows) > COUNTED:
         rows = np.sort(np.random.default_rng(seed).permutation(len(rows))[:COUNTED])
-    tokens = np.array(preprocessing.lengths([dataset.inputs[i] for i in rows]))
+    tokens = np.array(preprocessing.lengths([dataset.inputs[int(i)] for i in rows]), dtype=np.int64)
     top = max(8, int(np.percentile(tokens, 99)) + 1)
     edges = np.unique(np.linspace(0, top, min(BINS, top) + 1).round())
     groups = {"model": np.isin(dataset.splits[rows], ["train", "valid"]), "other": dataset.splits[rows] == "test"}

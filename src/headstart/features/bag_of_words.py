@@ -31,7 +31,7 @@ class BagOfWords:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self.pairs = not isinstance(texts[0], str)
-        every = [part for text in texts for part in (text if self.pairs else (text,))]
+        every: list[str] = [part for text in texts for part in ((text,) if isinstance(text, str) else text)]
         self.spaced = not unspaced(every)
         common: dict[str, Any] = {
             "sublinear_tf": True, "dtype": np.float32, "max_features": MOST_TERMS, "min_df": 2 if len(every) >= RARE_FROM else 1,

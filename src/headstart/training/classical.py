@@ -93,14 +93,14 @@ def solve_logistic(
     usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[fold != f])) >= 2]
     if not usable:
         strength = STRENGTHS[1]
-        weight, bias = _rows(_model(1e-4).set_params(C=strength).fit(X, y, share), n_classes)
+        weight, bias = _rows(_fit(_model(1e-4).set_params(C=strength), X, y, share), n_classes)
         return weight, bias, strength, float("nan"), None
     search, models = Search(y, share), {f: _model(1e-3) for f in usable}
     for C in STRENGTHS:
         oof = np.full((len(y), n_classes), np.nan, dtype=np.float32)
         for f, model in models.items():
             learn, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-            _quietly(lambda m=model, C=C, rows=learn: m.set_params(C=C).fit(X[rows], y[rows], share[rows]))
+            _fit(model.set_params(C=C), X[learn], y[learn], share[learn])
             part = np.zeros((len(held), n_classes), dtype=np.float32)
             part[:, model.classes_] = model.predict_proba(X[held])
             oof[held] = part
@@ -108,9 +108,7 @@ def solve_logistic(
         if search.over:
             break
     best = search.best
-    final = _model(1e-4).set_params(C=STRENGTHS[best])
-    _quietly(lambda: final.fit(X, y, share))
-    weight, bias = _rows(final, n_classes)
+    weight, bias = _rows(_fit(_model(1e-4).set_params(C=STRENGTHS[best]), X, y, share), n_classes)
     return weight, bias, STRENGTHS[best], search.accuracy[best], search.oof[best]
 
 
@@ -120,13 +118,13 @@ def _model(tol: float) -> Any:
     return LogisticRegression(tol=tol, max_iter=300, warm_start=True)
 
 
-def _quietly(work: Callable[[], Any]) -> None:
-    """Without the warning that the last digits of a solution are missing."""
+def _fit(model: Any, X: Any, y: np.ndarray, share: np.ndarray) -> Any:
+    """The model, fitted, without the warning that the last digits of a solution are missing."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        work()
+        return model.fit(X, y, share)
 
 
 def _rows(model: Any, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ def evaluate(
     from headstart.deploy.predictor import Predictor
     from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.evaluation.selective import answered_scores, set_scores
-    from headstart.verbs.predict import check_options, check_task
+    from headstart.verbs.predict import check_options, check_task, check_views
     from headstart.verbs.prepare import check_reads
 
     check_options(coverage, sets, abstain_below, tta, adapt)
@@ -74,6 +74,7 @@ def evaluate(
     predictor = Predictor(run, device, head)
     task = predictor.task
     check_task(task, coverage, abstain_below, tta)
+    check_views(predictor.source.preprocessing.modality, tta, adapt)
     # the order of ranks is the model's, so that data which lack one can be read too
     dataset = read_dataset(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,

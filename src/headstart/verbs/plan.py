@@ -32,7 +32,7 @@ from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
-from headstart.verbs.settings import check_modality, check_obeyed, check_recipe, check_source, settings_of
+from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, check_source, settings_of
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def plan(
     SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
     check_obeyed(asked, target.dataset.task)
     modality = target.dataset.modality
-    check_modality(asked, modality)
+    check_inputs(asked, modality)
     progress = Worded(progress, modality)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(

@@ -110,7 +110,7 @@ OF_MODALITY = {"image": ("image_size", "path_col", "cutmix"), "text": ("max_leng
 ITS_BASELINE = {"image": "raw_pixels", "text": "classical"}
 
 
-def check_modality(recipe: Recipe, modality: str) -> None:
+def check_inputs(recipe: Recipe, modality: str) -> None:
     """Refuse options, and the one baseline, that are for inputs of another kind.
 
     Raises:

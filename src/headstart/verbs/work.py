@@ -43,7 +43,7 @@ from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, check_reads, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
-from headstart.verbs.settings import check_modality, check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
 
 
@@ -71,7 +71,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
     metric = scoring.check_metric(plan.metric, target.classes)
     check_obeyed(plan, target.dataset.task)
     modality = target.dataset.modality
-    check_modality(plan, modality)
+    check_inputs(plan, modality)
     progress = Worded(progress, modality)
     _same_data(work, target)
     write_json(work / "data.json", target.info)
@@ -248,9 +248,9 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:
-        write_json(ranked, worded(ranking.to_dict(), target.dataset.modality))
+        write_json(ranked, ranking.to_dict())
     if layers:
-        write_json(layered, worded(layers.to_dict(), target.dataset.modality))
+        write_json(layered, layers.to_dict())
     return source, layers.chosen if layers else "last" if plan.layer == "auto" else plan.layer
 
 
