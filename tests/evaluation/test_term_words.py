@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.evaluation.adaptation_report import _losses
 from headstart.evaluation.term_words import first_and_last, told
 
 
@@ -47,6 +48,14 @@ def test_the_first_and_the_last_epoch_of_each_part():
     history = [{"epoch": 1, "train_loss": 2.0, "dan": 0.5}, {"epoch": 2, "train_loss": 1.0, "dan": 0.25}]
     assert first_and_last(history, ["train_loss", "dan"]) == [["train_loss", "2", "1"], ["dan", "0.5", "0.25"]]
     assert first_and_last([], ()) == []
+
+
+def test_a_term_that_adds_nothing_to_the_loss_is_no_part_of_it():
+    history = [
+        {"epoch": 1, "train_loss": 2.0, "weights": 0.0, "dan": 0.0},
+        {"epoch": 2, "train_loss": 1.0, "weights": 0.0, "dan": 0.1},
+    ]
+    assert _losses(history) == ["train_loss", "dan"] and _losses([]) == []
 
 
 @pytest.mark.parametrize(

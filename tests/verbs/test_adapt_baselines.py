@@ -107,6 +107,18 @@ def test_where_auto_chose_a_deep_method_the_same_network_stands_beside(concept, 
     assert json.loads((run.path / "metrics.json").read_text())["gains"]["same_network"]["versus"] == "same_network"
 
 
+def test_columns_that_hardly_vary_in_the_source_are_told():
+    from headstart.data.feature_tables import FeatureTable
+    from headstart.verbs.adapt_gap import far_columns
+
+    rng = np.random.default_rng(0)
+    X, T = rng.standard_normal((200, 3)), rng.standard_normal((200, 3))
+    X[:, 1] *= 1e-3
+    X[:, 2] = 0
+    source, target = (FeatureTable(part, None, ["a", "b", "c"], "", []) for part in (X, T))
+    assert far_columns(source, target) == ["b"] and far_columns(source, source) == []
+
+
 def test_the_sentence_names_the_baseline():
     gain = {"value": 0.1, "ci95": [0.05, 0.15], "p_value": 0.001, "n": 50}
     why = adaptation_verdict(gain, "dann", "accuracy", "points", "the same network")["why"]

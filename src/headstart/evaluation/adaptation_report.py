@@ -169,9 +169,9 @@ def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str,
 
 
 def _losses(history: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the parts of the loss."""
-    first = history[0] if history else {}
-    return [name for name in first if name not in NO_LOSS and not name.startswith("valid_")]
+    """Names of the parts of the loss; terms that add nothing to it (weights of rows) are none."""
+    names = [name for name in (history[0] if history else {}) if name not in NO_LOSS and not name.startswith("valid_")]
+    return [name for name in names if any(row.get(name) for row in history)]
 
 
 def _title(name: str, *, alone: bool) -> str:
