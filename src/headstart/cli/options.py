@@ -38,7 +38,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "unlabelled": (str, DATA, "Images of the target without labels (folder, .zip or table), for fixmatch and pseudo."),
     "image_size": (int, DATA, "Input side in pixels [the source's own]."),
     "max_length": (int, DATA, "Tokens of a text at most [the source's own, at most 512]."),
-    "pool": (str, DATA, "Tokens to one vector: mean, cls, last, or weighted, learned weights of all layers [the source's own]."),
+    "pool": (
+        str,
+        DATA,
+        "Tokens to one vector: mean, cls, last, or weighted, learned weights of all layers [the source's own].",
+    ),
     "long": (str, DATA, "Longer texts: truncate, or chunks, windows whose vectors are averaged [truncate]."),
     "budget": (
         str,

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from headstart.data.text_cut import beginning
 from headstart.data.text_chunks import CHUNKS, in_windows, stride
+from headstart.data.text_cut import beginning
 from headstart.errors import SourceError, sentence
 
 Text = str | tuple[str, str]
@@ -44,7 +44,9 @@ class TextPreprocessing:
 
     def __post_init__(self) -> None:
         if self.long not in LONG:
-            raise SourceError(sentence("unknown way with long texts", got=self.long, allowed=LONG, fix="--long truncate"))
+            raise SourceError(
+                sentence("unknown way with long texts", got=self.long, allowed=LONG, fix="--long truncate")
+            )
 
     @property
     def reach(self) -> int:

@@ -142,7 +142,12 @@ def find_source(
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
-            target, candidates(recipe.sources, target.dataset.modality), device=device, seed=recipe.seed, max_images=most, progress=progress
+            target,
+            candidates(recipe.sources, target.dataset.modality),
+            device=device,
+            seed=recipe.seed,
+            max_images=most,
+            progress=progress,
         )
         name = ranking.chosen
         progress.say(ranking.why)
