@@ -105,7 +105,7 @@ def evaluate(
         from rich.text import Text
 
         out = console()
-        out.print(f"{found['n']} {found.get('things', 'images')} ({found['split']})")
+        out.print(f"{found['n']} {found.get('things') or found['modality'] + 's'} ({found['split']})")
         for name, cell in found["scores"].items():
             out.print(f"{name:>18}  {score(cell)}")
         if "sets" in found:

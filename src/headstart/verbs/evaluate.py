@@ -43,7 +43,7 @@ def evaluate(
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
 
     Returns:
-        ``{"scores": {metric: {value, ci95}}, "n": int, "missing": [classes without an image], "bad": [[path, reason]],
+        ``{"scores": {metric: {value, ci95}}, "n": int, "modality": "image" or "text", "missing": [classes without an image], "bad": [[path, reason]],
         "less_is_better": [metrics]}``, with ``"sets"`` and ``"abstaining"`` where they were asked for
         (:mod:`headstart.evaluation.selective`); for a run over features with ``"things"`` (what was counted) and ``"unknown"`` (classes that
         the run does not know).
@@ -59,7 +59,8 @@ def evaluate(
     from headstart.deploy.predictor import Predictor
     from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.evaluation.selective import answered_scores, set_scores
-    from headstart.verbs.predict import check_options, check_task
+    from headstart.verbs.predict import check_options, check_task, check_views
+    from headstart.verbs.prepare import check_reads
 
     check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "model" / "model.joblib").is_file():
@@ -73,11 +74,13 @@ def evaluate(
     predictor = Predictor(run, device, head)
     task = predictor.task
     check_task(task, coverage, abstain_below, tta)
+    check_views(predictor.source.preprocessing.modality, tta, adapt)
     # the order of ranks is the model's, so that data which lack one can be read too
     dataset = read_dataset(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,
         task="classification" if task.name == "ordinal" else task.name,
     )  # fmt: skip
+    check_reads(predictor.source, dataset, str(run))
     dataset = align(dataset, predictor.classes, str(data), f"headstart fit {data} --continue-from {run}")
     dataset, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     if split is None and "test" in set(dataset.splits):
@@ -86,7 +89,9 @@ def evaluate(
         dataset = dataset.select(split)
     if not len(dataset):
         raise DataError(
-            sentence("no images to evaluate", where=str(data), got=f"split {split!r}", fix="leave --split out")
+            sentence(
+                f"no {dataset.modality}s to evaluate", where=str(data), got=f"split {split!r}", fix="leave --split out"
+            )
         )
     assert dataset.labels is not None
     labels, scoring = dataset.labels, SCORING[task.name]
@@ -103,6 +108,7 @@ def evaluate(
         "scores": scoring.scores(found, dataset.labels, task),
         "n": len(dataset),
         "split": split or "all",
+        "modality": dataset.modality,
         "missing": scoring.missing(dataset.labels, task.classes),
         "bad": [list(row) for row in scanned.bad],
         "less_is_better": [*less, "log_loss", "ece"],

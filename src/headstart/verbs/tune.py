@@ -145,6 +145,7 @@ def _through(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Everything between an open run folder and a finished one."""
+    from headstart.data.wording import Worded
     from headstart.verbs.prepare import prepare_recipe
     from headstart.verbs.tune_report import report_search
     from headstart.verbs.tune_trials import Deadline
@@ -153,6 +154,7 @@ def _through(
     began = time.time()
     kept = read_json(work / SEARCH)
     target = prepare_recipe(plan, progress)
+    progress = Worded(progress, target.dataset.modality)
     question = _question(
         plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None
     )
@@ -227,7 +229,8 @@ def _question(
         if ranking and work:
             write_json(work / "ranking.json", ranking.to_dict())
     else:
-        source = load_source(first, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(first, **plan.reading)
+        check_modality(source, target.dataset.modality)
     found = make_space(plan, source, target.split("train"), declared)
     by_steps = any(parse_strategy(text).procedure.by_steps for text in found.space.branches)
     check_after(plan, by_steps=by_steps, pretrained=source.pretrained, n_valid=len(target.split("valid")))
