@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, Reference
 from headstart.data.images import INSIDE, is_image
+from headstart.data.kinds import kind_of_inputs
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import read_table
@@ -243,9 +244,13 @@ def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None)
         )
     if not len(images):
         raise DataError(sentence("there are no images", got="0 images"))
+    inputs = [str(x) if isinstance(x, Path) else x for x in images]
+    modality = kind_of_inputs(inputs)
+    if modality == "text":
+        inputs = [str(x) if isinstance(x, str) else (str(x[0]), str(x[1])) for x in inputs]
     return Dataset(
-        inputs=[str(x) if isinstance(x, Path) else x for x in images], labels=found.values, classes=found.classes,
-        splits=np.full(len(images), "", dtype="U5"), layout="arrays", notes=found.notes, task=found.task,
+        inputs=inputs, labels=found.values, classes=found.classes, splits=np.full(len(images), "", dtype="U5"), layout="arrays",
+        notes=found.notes, task=found.task, modality=modality,
     )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ def predict(
 
     predictor = Predictor(run, device, head)
     check_task(predictor.task, coverage, abstain_below, tta)
+    check_views(predictor.source.preprocessing.modality, tta, adapt)
     if isinstance(inputs, Path):
         inputs = str(inputs)
     listed = inputs if isinstance(inputs, (list, tuple)) else [inputs]
@@ -181,6 +182,24 @@ def check_options(
                 "adapt goes neither with coverage, whose held-out scores are of the model as it was saved, nor with tta",
                 got=f"adapt {adapt}, " + (f"tta {tta}" if coverage is None else f"coverage {coverage}"),
                 fix="one of the two",
+            )
+        )
+
+
+def check_views(modality: str, tta: int, adapt: str | None) -> None:
+    """Refuse, for a model of texts, what is made for images.
+
+    Raises:
+        RunError: views, or an adaptation of norms to the images of a call.
+    """
+    asked = [name for name, there in (("tta", tta != 1), ("adapt", adapt is not None)) if there]
+    if modality == "text" and asked:
+        what = {"tta": "views are mirrored and cropped images", "adapt": "adapt is for the norms of networks of images"}
+        raise RunError(
+            sentence(
+                f"{what[asked[0]]}, and this run reads texts",
+                got=f"--{asked[0]}",
+                fix="leave it out; headstart adapt for another domain",
             )
         )
 
