@@ -100,9 +100,9 @@ def test_evaluate_texts(run, tmp_path, capsys):
 
 
 def test_texts_and_images_are_not_taken_for_each_other(run, image_folder, tiny_source):
-    with pytest.raises(SourceError, match="this source reads texts, and the data are images"):
+    with pytest.raises(SourceError, match="source reads texts, and the data are images"):
         hs.evaluate(run.path, image_folder)
-    with pytest.raises(SourceError, match="this source reads images, and the data are texts.*bundled/minilm"):
+    with pytest.raises(SourceError, match="source reads images, and the data are texts.*bundled/minilm"):
         hs.fit(
             ([text for text, _ in ROWS], [label for _, label in ROWS]),
             source=str(tiny_source),
