@@ -16,7 +16,7 @@ from headstart.data.loader import batches
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
-from headstart.data.text_column import ArrowFile, TextColumn
+from headstart.data.text_column import ArrowFile, TextColumn, one_after_the_other
 from headstart.data.text_preprocessing import IDS
 
 ROWS = [f"第{i} row number {i} " + "word " * (i % 7) for i in range(300)]
@@ -44,6 +44,13 @@ def test_a_sequence_on_the_disk(large):
     assert list(again) == list(some) and len(pickle.dumps(some)) < 2000
     pairs = read_dataset(large, text_col="text,other").inputs
     assert pairs[0] == (ROWS[0], ROWS[-1]) and pairs.lengths()[0] == len((ROWS[0] + ROWS[-1]).encode())
+
+
+def test_two_parts_of_a_table_stay_on_the_disk_together(large):
+    found = read_dataset(large, text_col="text").inputs
+    both = one_after_the_other(found.take(np.array([3, 4])), found.take(np.array([1])))
+    assert isinstance(both, TextColumn) and list(both) == [ROWS[3], ROWS[4], ROWS[1]]
+    assert one_after_the_other(found[:1], ["b"]) == [ROWS[0], "b"]
 
 
 def test_the_table_is_converted_once_and_anew_when_it_changes(large, own_cache):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,18 +36,13 @@ def token_facts(
         ``unknown``, the share of tokens that the tokenizer has no name for.
     """
     n = len(dataset)
-    order = np.random.default_rng(seed).permutation(n)[:most]
-    reached = np.cumsum(np.minimum(letters_of(dataset, order), COUNTED_LETTERS))
-    rows = np.sort(order[: max(1, int(np.searchsorted(reached, LETTERS, side="right")))])
+    rows = drawn(dataset, most, seed=seed)
     lengths, unknown, total = [], 0, 0
     unk = getattr(preprocessing.tokenizer, "unk_token_id", None)
-    for first in range(0, len(rows), AT_ONCE):
-        texts = [dataset.inputs[int(i)] for i in rows[first : first + AT_ONCE]]
-        given, whole = zip(*map(counted_part, texts), strict=True)
-        for share, ids in zip(whole, preprocessing.token_ids(given), strict=True):
-            lengths.append(round(len(ids) * share))
-            unknown += sum(i == unk for i in ids)
-            total += len(ids)
+    for share, ids in _tokens(dataset, preprocessing, rows):
+        lengths.append(round(len(ids) * share))
+        unknown += sum(i == unk for i in ids)
+        total += len(ids)
     size = np.array(lengths or [0])
     over = size[size > preprocessing.size] - preprocessing.size
     return {
@@ -56,6 +52,26 @@ def token_facts(
         "lost": {"median": int(np.median(over)), "max": int(over.max())} if len(over) else {"median": 0, "max": 0},
         "lost_share": round(float(over.sum() / max(1, size.sum())), 4), "unknown": round(unknown / max(1, total), 4),
     }  # fmt: skip
+
+
+def drawn(dataset: Dataset, most: int, *, seed: int = 0) -> np.ndarray:
+    """int64, sorted: rows drawn at random, ``most`` of them and :data:`LETTERS` letters together at most; all where they are no more."""
+    order = np.random.default_rng(seed).permutation(len(dataset))[:most]
+    reached = np.cumsum(np.minimum(letters_of(dataset, order), COUNTED_LETTERS))
+    return np.sort(order[: max(1, int(np.searchsorted(reached, LETTERS, side="right")))])
+
+
+def token_counts(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray) -> np.ndarray:
+    """int64: tokens of the texts at ``rows``, as :meth:`TextPreprocessing.lengths` counts them, a few texts at a time."""
+    return np.array([round(len(ids) * share) for share, ids in _tokens(dataset, preprocessing, rows)], dtype=np.int64)
+
+
+def _tokens(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray) -> Iterator[tuple[float, list[int]]]:
+    """The tokens of what is counted of each text, and how many times longer the whole is."""
+    for first in range(0, len(rows), AT_ONCE):
+        texts = [dataset.inputs[int(i)] for i in rows[first : first + AT_ONCE]]
+        given, whole = zip(*map(counted_part, texts), strict=True)
+        yield from zip(whole, preprocessing.token_ids(given), strict=True)
 
 
 def token_sentences(facts: dict[str, Any], source: str) -> list[str]:

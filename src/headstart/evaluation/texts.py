@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.data.checks import shown
 from headstart.data.dataset import Dataset
+from headstart.data.text_lengths import drawn, token_counts
 from headstart.data.text_preprocessing import TextPreprocessing
 from headstart.evaluation.scoring.scoring import Worst
 from headstart.evaluation.telling import Piece, Reading, against, telling
@@ -132,10 +133,8 @@ def lengths(dataset: Dataset, preprocessing: TextPreprocessing, *, seed: int = 0
 
     The last bin holds all that is longer than it.
     """
-    rows = np.arange(len(dataset))
-    if len(rows) > COUNTED:
-        rows = np.sort(np.random.default_rng(seed).permutation(len(rows))[:COUNTED])
-    tokens = np.array(preprocessing.lengths([dataset.inputs[int(i)] for i in rows]), dtype=np.int64)
+    rows = drawn(dataset, COUNTED, seed=seed)
+    tokens = token_counts(dataset, preprocessing, rows)
     top = max(8, int(np.percentile(tokens, 99)) + 1)
     edges = np.unique(np.linspace(0, top, min(BINS, top) + 1).round())
     groups = {"model": np.isin(dataset.splits[rows], ["train", "valid"]), "other": dataset.splits[rows] == "test"}

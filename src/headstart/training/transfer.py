@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
+from headstart.data.text_column import one_after_the_other
 from headstart.features.extract import extract
 from headstart.features.layers import extract_layers
 from headstart.functional.weights import State
@@ -254,7 +255,7 @@ def _all_of(train_set: Dataset, valid_set: Dataset | None) -> Dataset:
         return train_set
     assert train_set.labels is not None and valid_set.labels is not None
     return replace(
-        train_set, inputs=[*train_set.inputs, *valid_set.inputs], labels=np.concatenate([train_set.labels, valid_set.labels]),
+        train_set, inputs=one_after_the_other(train_set.inputs, valid_set.inputs), labels=np.concatenate([train_set.labels, valid_set.labels]),
         splits=np.concatenate([train_set.splits, valid_set.splits]), groups=None, digests=None, names=None,
     )  # fmt: skip
 
