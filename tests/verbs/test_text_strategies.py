@@ -64,3 +64,14 @@ def test_what_would_do_nothing_is_refused(here, tmp_path, options, words):
     with pytest.raises(HandshakeError, match=words):
         fit(here, tmp_path, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_texts_without_labels_beside_the_labelled_ones(here, tmp_path):
+    more = problem.sentences(30, seed=5)
+    pd.DataFrame({"text": more.inputs}).to_csv(tmp_path / "more.csv", index=False)
+    run = fit(here, tmp_path, "mlm>finetune", unlabelled=str(tmp_path / "more.csv"), epochs=1, verify=False)
+    n = run.metrics["n"]
+    assert n["unlabelled"] == 30
+    assert f"over {n['train'] + 30} texts" in run.metrics["strategy"]["before"][0]["said"]
+    with pytest.raises(HandshakeError, match="no term of the strategy learns from unlabelled.*mlm>finetune"):
+        fit(here, tmp_path / "other", "finetune", unlabelled=str(tmp_path / "more.csv"))
