@@ -75,7 +75,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peer-python", default=sys.executable)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "nonvision")
+    parser.add_argument(
+        "--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "nonvision"
+    )
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)  # before torch is imported, here and in the peer
 

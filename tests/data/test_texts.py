@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import headstart as hs
-from headstart.data.texts import holds_texts, read_texts, text_columns
+from headstart.data.text_columns import text_columns
+from headstart.data.texts import holds_texts, read_texts
 from headstart.errors import DataError, SourceError
 from headstart.features import texts as embedding
 from headstart.verbs.domains import kind_of
@@ -73,7 +74,9 @@ def test_a_text_is_embedded_once(tmp_path, monkeypatch):
     seen.clear()
     np.testing.assert_array_equal(embedding.embed_texts(SENTENCES[::-1], folder, cache_dir=tmp_path), X[3::-1])
     assert not seen, "all of them are in the cache"
-    np.testing.assert_array_equal(embedding.embed_texts([SENTENCES[2], "new text"], folder, cache_dir=tmp_path)[0], X[2])
+    np.testing.assert_array_equal(
+        embedding.embed_texts([SENTENCES[2], "new text"], folder, cache_dir=tmp_path)[0], X[2]
+    )
     assert seen
     with pytest.raises(SourceError, match="reads images, and the data are texts.*--source bundled/minilm"):
         embedding.embed_texts(again, "bundled/objects", cache_dir=None)

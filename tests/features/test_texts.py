@@ -30,7 +30,9 @@ def texts(n, seed=0, longest=30):
 
 
 def of(inputs):
-    return Dataset(list(inputs), None, (), np.full(len(inputs), ""), digests=np.array([digest(t) for t in inputs]), modality="text")
+    return Dataset(
+        list(inputs), None, (), np.full(len(inputs), ""), digests=np.array([digest(t) for t in inputs]), modality="text"
+    )
 
 
 def alone(source, inputs):

@@ -37,7 +37,12 @@ def by_hand(folder, texts, pool):
             found = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
         state, layers = found.last_hidden_state[0], [layer[0] for layer in found.hidden_states]
         rows.append(
-            {"mean": state.mean(0), "cls": state[0], "last": state[-1], "weighted": torch.stack(layers).mean(0).mean(0)}[pool]
+            {
+                "mean": state.mean(0),
+                "cls": state[0],
+                "last": state[-1],
+                "weighted": torch.stack(layers).mean(0).mean(0),
+            }[pool]
         )
     return torch.stack(rows)
 
@@ -68,7 +73,9 @@ def test_what_is_written_opens_again_with_the_same_weights(folders, kind, tmp_pa
     inputs = source.preprocessing(LINES)
     with torch.inference_mode():
         torch.testing.assert_close(again.backbone(inputs), source.backbone(inputs), atol=0, rtol=0)
-    torch.testing.assert_close(by_hand(tmp_path / "m", LINES, source.backbone.pool), source.backbone(inputs), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        by_hand(tmp_path / "m", LINES, source.backbone.pool), source.backbone(inputs), atol=2e-5, rtol=1e-4
+    )
     state = tmp_path / "m" / "model.safetensors"
     from safetensors.torch import load_file, save_file
 
@@ -97,7 +104,9 @@ def test_a_layer_is_the_mean_over_its_tokens_and_not_over_the_padding(folders, k
     model = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
     given = source.preprocessing(LINES[:1])
     with torch.inference_mode():
-        state = model(input_ids=given[:, IDS], attention_mask=given[:, MASK], output_hidden_states=True).hidden_states[1]
+        state = model(input_ids=given[:, IDS], attention_mask=given[:, MASK], output_hidden_states=True).hidden_states[
+            1
+        ]
         found = at_layer(source, "block1").backbone(given)
     torch.testing.assert_close(found, state.mean(1), atol=2e-5, rtol=1e-4)
 
@@ -149,7 +158,9 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
 
 def test_what_is_missing_is_said(folders, tmp_path):
     bare = write(tmp_path / "bare", "bert", tokenizer=False)
-    with pytest.raises(SourceError, match="this model of texts has no tokenizer.*allowed: one of tokenizer.json, vocab.txt"):
+    with pytest.raises(
+        SourceError, match="this model of texts has no tokenizer.*allowed: one of tokenizer.json, vocab.txt"
+    ):
         load_source(str(bare))
     weightless = tmp_path / "weightless"
     shutil.copytree(folders["bert"], weightless)

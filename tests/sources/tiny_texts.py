@@ -29,7 +29,9 @@ def word_pieces(lines: list[str] = LINES, size: int = VOCABULARY) -> Any:
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    made.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False))
+    made.train_from_iterator(
+        lines, trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    )
     made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
@@ -44,7 +46,9 @@ def byte_pairs() -> Any:
 
     made = ByteLevelBPETokenizer()
     made.train_from_iterator(LINES, vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False)
-    return PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made._tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>"
+    )
 
 
 def unigrams() -> Any:
@@ -58,7 +62,9 @@ def unigrams() -> Any:
         vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
     )
     made.train_from_iterator(LINES, trainer)
-    made.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
@@ -66,7 +72,13 @@ def kinds() -> dict[str, tuple[Any, str, Any]]:
     """Name -> (configuration, class of transformers that is saved, maker of the tokenizer)."""
     import transformers as tf
 
-    usual = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    usual = {
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+    }
     two = {"vocab_size": 320, "d_model": 32}
     return {
         "bert": (tf.BertConfig(**usual, max_position_embeddings=64), "BertForMaskedLM", word_pieces),
@@ -104,7 +116,9 @@ def kinds() -> dict[str, tuple[Any, str, Any]]:
     }  # fmt: skip
 
 
-def write(folder: Path, kind: str, *, tokenizer: bool = True, seed: int = 1, as_class: str | None = None, **changes: Any) -> Path:
+def write(
+    folder: Path, kind: str, *, tokenizer: bool = True, seed: int = 1, as_class: str | None = None, **changes: Any
+) -> Path:
     """The folder of a small model of a kind."""
     import transformers as tf
 

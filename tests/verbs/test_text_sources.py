@@ -20,7 +20,7 @@ def data(tmp_path_factory):
     """Two classes of sentences that one word tells apart."""
     rng = np.random.default_rng(0)
     good, bad = ["good", "great", "lovely"], ["bad", "awful", "slow"]
-    filler = "the a film evening cat mat today fox dog quick brown".split()
+    filler = ["the", "a", "film", "evening", "cat", "mat", "today", "fox", "dog", "quick", "brown"]
     rows = []
     for i in range(60):
         words = [*rng.choice(filler, rng.integers(3, 12)), rng.choice(good if i % 2 else bad)]
@@ -37,7 +37,15 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("strategy, pool", [("probe", "weighted"), ("finetune", "weighted"), ("probe", "cls")])
 def test_the_pooling_is_what_was_asked_for_and_is_saved(data, folder, tmp_path, strategy, pool):
-    run = hs.fit(data, source=folder, strategy=strategy, pool=pool, epochs=2 if strategy == "finetune" else None, out=tmp_path / "r", **QUICK)
+    run = hs.fit(
+        data,
+        source=folder,
+        strategy=strategy,
+        pool=pool,
+        epochs=2 if strategy == "finetune" else None,
+        out=tmp_path / "r",
+        **QUICK,
+    )
     own = json.loads((run.path / "model" / "config.json").read_text())["headstart"]
     assert own["pool"] == pool and run.metrics["reload_check"]["ok"]
     if pool == "weighted":
@@ -46,7 +54,9 @@ def test_the_pooling_is_what_was_asked_for_and_is_saved(data, folder, tmp_path, 
 
 
 def test_long_texts_in_chunks_come_back_from_the_saved_model(data, folder, tmp_path):
-    run = hs.fit(data, source=folder, strategy="finetune", epochs=1, max_length=8, long="chunks", out=tmp_path / "r", **QUICK)
+    run = hs.fit(
+        data, source=folder, strategy="finetune", epochs=1, max_length=8, long="chunks", out=tmp_path / "r", **QUICK
+    )
     source = load_source(str(run.path))
     assert (source.preprocessing.long, source.preprocessing.size, source.backbone.window) == ("chunks", 8, 8)
     cut = hs.fit(data, source=folder, strategy="probe", max_length=8, out=tmp_path / "c", **QUICK)
@@ -54,7 +64,9 @@ def test_long_texts_in_chunks_come_back_from_the_saved_model(data, folder, tmp_p
     assert cut.metrics["target"] != whole.metrics["target"], "what stands behind the eighth token is read"
 
 
-@pytest.mark.parametrize("more", [{"layer": "block1"}, {"strategy": "head2toe(fraction=0.2)"}, {"strategy": "head2toe", "pool": "weighted"}])
+@pytest.mark.parametrize(
+    "more", [{"layer": "block1"}, {"strategy": "head2toe(fraction=0.2)"}, {"strategy": "head2toe", "pool": "weighted"}]
+)
 def test_layers_of_texts(data, folder, tmp_path, more):
     run = hs.fit(data, source=folder, out=tmp_path / "r", **{"strategy": "probe", **QUICK, **more})
     assert run.metrics["reload_check"]["ok"] and run.metrics["strategy"]["reads"]

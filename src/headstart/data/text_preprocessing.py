@@ -12,11 +12,14 @@ from typing import Any
 import torch
 
 from headstart.data.text_chunks import CHUNKS, in_windows, stride
+from headstart.data.text_cut import beginning
 from headstart.errors import SourceError, sentence
 
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
 
+COUNTED = 50_000
+"""Letters of a text whose tokens are counted; the rest of a longer one is taken to be like them."""
 LONG = ("truncate", "chunks")
 
 IDS, MASK, TYPES = range(3)
@@ -41,7 +44,9 @@ class TextPreprocessing:
 
     def __post_init__(self) -> None:
         if self.long not in LONG:
-            raise SourceError(sentence("unknown way with long texts", got=self.long, allowed=LONG, fix="--long truncate"))
+            raise SourceError(
+                sentence("unknown way with long texts", got=self.long, allowed=LONG, fix="--long truncate")
+            )
 
     @property
     def reach(self) -> int:
@@ -62,19 +67,34 @@ class TextPreprocessing:
     def encode(self, texts: Sequence[Text], **more: Any) -> Any:
         """What the tokenizer gives for texts or pairs (``input_ids``, ``attention_mask``, with ``return_offsets_mapping=True`` the places in
         the text), cut to ``size``."""
+        if "return_overflowing_tokens" not in more:
+            texts = [self._beginning(text) for text in texts]
         pairs = bool(texts) and not isinstance(texts[0], str)
         first = [text if isinstance(text, str) else text[0] for text in texts]
         second = [text[1] for text in texts] if pairs else None
         # of two texts, the longer one is cut
         return self.tokenizer(first, second, truncation=True, max_length=self.size, **more)
 
-    def lengths(self, texts: Sequence[Text]) -> list[int]:
-        """Tokens of each text as it is, nothing cut off."""
+    def _beginning(self, text: Text) -> Text:
+        if not isinstance(text, str):
+            return beginning(text[0], self.size, self._count), beginning(text[1], self.size, self._count)
+        return beginning(text, self.size, self._count)
+
+    def _count(self, text: str) -> int:
+        """Tokens of a text, special ones left out where the tokenizer can."""
+        return len(self.tokenizer([text], truncation=False, verbose=False, add_special_tokens=False)["input_ids"][0])
+
+    def token_ids(self, texts: Sequence[Text]) -> list[list[int]]:
+        """The tokens of each text as it is, nothing cut off."""
         pairs = bool(texts) and not isinstance(texts[0], str)
         first = [text if isinstance(text, str) else text[0] for text in texts]
         second = [text[1] for text in texts] if pairs else None
-        found = self.tokenizer(first, second, truncation=False, verbose=False)["input_ids"]
-        return [len(ids) for ids in found]
+        return list(self.tokenizer(first, second, truncation=False, verbose=False)["input_ids"])
+
+    def lengths(self, texts: Sequence[Text]) -> list[int]:
+        """Tokens of each text as it is, nothing cut off; those of a text of more than :data:`COUNTED` letters by its beginning."""
+        counted, whole = zip(*map(counted_part, texts), strict=True) if texts else ((), ())
+        return [round(len(ids) * share) for ids, share in zip(self.token_ids(counted), whole, strict=True)]
 
     def noise(self, n: int) -> torch.Tensor:
         """int64 (n, 3, size), in chunks (n, 3, CHUNKS * size): texts as long as they come, for trial steps."""
@@ -97,6 +117,14 @@ class TextPreprocessing:
             said = json.dumps(made, sort_keys=True)
         long = "" if self.long == "truncate" else f"{self.long}\0"
         return hashlib.sha256(f"{self.size}\0{long}{said}".encode()).hexdigest()[:12]
+
+
+def counted_part(text: Text) -> tuple[Text, float]:
+    """What is counted of a text, and how many times longer the whole is."""
+    if isinstance(text, str):
+        return text[:COUNTED], max(1.0, len(text) / COUNTED)
+    some = text[0][:COUNTED], text[1][:COUNTED]
+    return some, max(1.0, sum(map(len, text)) / max(1, sum(map(len, some))))
 
 
 def padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -37,5 +37,7 @@ def embed_texts(
     """
     digests = np.array([digest(text) for text in texts])
     dataset = Dataset(list(texts), None, (), np.full(len(texts), ""), digests=digests, modality="text")
-    X = extract(load_source(source), dataset, cache_dir=cache_dir, device=device, precision=precision, progress=progress).X
+    X = extract(
+        load_source(source), dataset, cache_dir=cache_dir, device=device, precision=precision, progress=progress
+    ).X
     return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)

@@ -12,7 +12,6 @@ from headstart.sources.checkpoint import read_tensors
 from headstart.sources.fingerprint import TOLERANCE, probe_activation, probe_difference, weights_digest
 from headstart.sources.source import Source
 
-
 TOKENIZERS = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model", "tokenizer.model",
     "spm.model", "bpe.codes", "vocab.model",

@@ -110,7 +110,11 @@ def split_architecture(arch: str) -> tuple[str, str]:
             sentence(
                 "unknown library of an architecture",
                 got=arch,
-                allowed=["timm/NAME", "torchvision/NAME", "for texts bundled/minilm, hf/ORG/NAME or a folder with config.json and a tokenizer"],
+                allowed=[
+                    "timm/NAME",
+                    "torchvision/NAME",
+                    "for texts bundled/minilm, hf/ORG/NAME or a folder with config.json and a tokenizer",
+                ],
                 fix="--arch timm/resnet18",
             )
         )

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from headstart.errors import SourceError, near, sentence
 from headstart.data.text_preprocessing import MASK
+from headstart.errors import SourceError, near, sentence
 from headstart.sources.source import Source
 from headstart.sources.text_backbone import TextBackbone, joined, pooled_tokens
 

@@ -106,6 +106,22 @@ class LayerMeans(nn.Module):
         return joined(torch.cat(means, dim=1), mask, owner, len(inputs))
 
 
+@torch.no_grad()
+def reads_left_to_right(backbone: nn.Module) -> bool:
+    """Whether it is a model of texts in which no token sees one that stands behind it: the last one is changed, and the others do not notice."""
+    if not isinstance(backbone, TextBackbone):
+        return False
+    one, other = (dry_input(backbone, 4) for _ in range(2))
+    other[:, IDS, -1] = 1
+    modes = {module: module.training for module in backbone.modules()}
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    before, after = (backbone.tokens(inputs.to(device))[:, :-1] for inputs in (one, other))
+    for module, mode in modes.items():
+        module.training = mode
+    return torch.allclose(before, after, atol=1e-5)
+
+
 def joined(vectors: torch.Tensor, mask: torch.Tensor, owner: torch.Tensor | None, n: int) -> torch.Tensor:
     """Vectors of windows (R, width) -> of their ``n`` texts (n, width): the mean, each window weighing as much as it has tokens."""
     if owner is None:

@@ -14,8 +14,8 @@ from torch import nn
 
 from headstart.data.text_preprocessing import TextPreprocessing
 from headstart.errors import SourceError, sentence
-from headstart.sources.folder import TOKENIZERS
 from headstart.sources.fingerprint import source_digest, weights_digest
+from headstart.sources.folder import TOKENIZERS
 from headstart.sources.source import LoadReport, Source
 from headstart.sources.text_backbone import TextBackbone, text_layers
 
@@ -82,7 +82,9 @@ def load(
         backbone.mix.data = torch.tensor(own["mix"], dtype=torch.float32)
     note = check_tokenizer(tokenizer, backbone, str(folder))
     names = list(backbone.state_dict())
-    missing = {f"model.{key.removeprefix('encoder.') if backbone.model is not model else key}" for key in told["missing_keys"]}
+    missing = {
+        f"model.{key.removeprefix('encoder.') if backbone.model is not model else key}" for key in told["missing_keys"]
+    }
     missing -= computed(backbone)
     drew = "mix" in names and not own.get("mix")
     new = tuple(sorted({key for key in names if key in missing} | ({"mix"} if drew else set())))
@@ -91,7 +93,9 @@ def load(
     elif not drew and (own.get("pool") == "weighted") == (backbone.pool == "weighted"):
         check_digest(own, backbone, str(folder))
     head = head_of(folder, backbone, told["unexpected_keys"]) if pretrained else None
-    dropped = tuple(sorted(key for key in told["unexpected_keys"] if head is None or key not in ("score.weight", "score.bias")))
+    dropped = tuple(
+        sorted(key for key in told["unexpected_keys"] if head is None or key not in ("score.weight", "score.bias"))
+    )
     report = LoadReport(len(names) - len(new), new, dropped, len(names))
     source = put_together(
         name, backbone, tokenizer, size, report, long=long, licence=own.get("licence", licence),
@@ -103,6 +107,8 @@ def load(
         source.classes = tuple(str(labels.get(i, f"class {i}")) for i in range(len(head[0])))
     if note:
         source.extra["guessed"] = note
+    if pretrained:
+        source.extra["folder"] = str(folder)
     return source
 
 

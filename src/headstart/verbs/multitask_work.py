@@ -234,7 +234,13 @@ def plan_steps(question: Question, subjects: list[Subject], source: Source) -> t
     settings = settings_of(question.common)
     size = settings.feeding.batch_size
     updates = max(s.member.steps(size) for s in subjects if question.target in (None, s.name))
-    options = resolve(settings.optimisation, updates * size, size, pretrained=source.pretrained)
+    options = resolve(
+        settings.optimisation,
+        updates * size,
+        size,
+        pretrained=source.pretrained,
+        modality=source.preprocessing.modality,
+    )
     return replace(options, patience=None), updates
 
 

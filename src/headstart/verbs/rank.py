@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from headstart.data.wording import Worded, said
 from headstart.errors import DataError, SourceError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
@@ -34,17 +36,12 @@ def rank_prepared(
     progress: Progress = SILENT,
 ) -> Ranking:
     """Rank sources on the training and validation images of a prepared target; its test images are never seen."""
-    return rank_sources(
-        list(names),
-        target.learning,
-        scores=scores or DEFAULT,
-        by=by,
-        cache_dir=cache_root(),
-        device=device,
-        seed=seed,
-        max_images=max_images,
-        progress=progress,
-    )
+    modality = target.dataset.modality
+    found = rank_sources(
+        list(names), target.learning, scores=scores or DEFAULT, by=by, cache_dir=cache_root(), device=device, seed=seed,
+        max_images=max_images, progress=Worded(progress, modality),
+    )  # fmt: skip
+    return replace(found, why=said(found.why, modality), modality=modality)
 
 
 def rank_layers_prepared(
@@ -58,16 +55,12 @@ def rank_layers_prepared(
     progress: Progress = SILENT,
 ) -> LayerRanking:
     """Rank the layers of one source on the same images as :func:`rank_prepared`."""
-    return rank_layers(
-        source,
-        target.learning,
-        score=score,
-        cache_dir=cache_root(),
-        device=device,
-        seed=seed,
-        max_images=max_images,
-        progress=progress,
-    )
+    modality = target.dataset.modality
+    found = rank_layers(
+        source, target.learning, score=score, cache_dir=cache_root(), device=device, seed=seed, max_images=max_images,
+        progress=Worded(progress, modality),
+    )  # fmt: skip
+    return replace(found, why=said(found.why, modality))
 
 
 def rank(

@@ -145,6 +145,7 @@ def _through(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Everything between an open run folder and a finished one."""
+    from headstart.data.wording import Worded
     from headstart.verbs.prepare import prepare_recipe
     from headstart.verbs.tune_report import report_search
     from headstart.verbs.tune_trials import Deadline
@@ -153,6 +154,7 @@ def _through(
     began = time.time()
     kept = read_json(work / SEARCH)
     target = prepare_recipe(plan, progress)
+    progress = Worded(progress, target.dataset.modality)
     question = _question(
         plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None
     )
