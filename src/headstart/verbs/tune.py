@@ -194,6 +194,7 @@ def _question(
     """What the workers are told; of a search that goes on, what they were told before."""
     from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.sources import load_source
+    from headstart.sources.modality import check_modality
     from headstart.strategies.grammar import parse_strategy
     from headstart.training.device import pick_device
     from headstart.training.search.book import make_pruner
