@@ -16,6 +16,7 @@ import torch
 
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
+from headstart.data.text_preprocessing import TextPreprocessing
 from headstart.errors import WorkError, sentence
 from headstart.features.cache import FeatureCache, SplitCache
 from headstart.features.precision import ENOUGH, check_precision, fastest, least_cosine, plain, prepare
@@ -279,6 +280,7 @@ def _batches(part: Dataset, source: Source, device: str, batch_size: int, worker
     from headstart.data.text_encoding import encoded_batches
 
     if part.modality == "text":
+        assert isinstance(source.preprocessing, TextPreprocessing)
         return encoded_batches(part, source.preprocessing, tokens=batch_size * TOKENS[device.startswith("cpu")])
     more: dict[str, Any] = {} if workers is None else {"workers": workers}
     return batches(part, source.preprocessing, batch_size=batch_size, **more)
