@@ -341,6 +341,8 @@ def _plain(key: str, value: Any) -> Any:
         value = str(value)
     if key in ("data", "source_data", "unlabelled", "source") and isinstance(value, str):
         # a saved recipe must find its data from anywhere; names of sources are not paths
+        if key == "source" and value.startswith("random/") and os.path.exists(value.removeprefix("random/")):
+            return f"random/{os.path.abspath(value.removeprefix('random/'))}"
         named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
         return os.path.abspath(value) if not named and os.path.exists(value) else value
     if key == "strategy":

@@ -9,19 +9,23 @@ from headstart.cli.common import Json, Quiet, emit, progress, taught, typed
 from headstart.cli.help import Taught
 from headstart.cli.options import OPTIONS, given, with_options
 
-HELP = """Make a source from labelled source-domain images; its run folder is then a --source.
+HELP = """Make a source from labelled source-domain images or texts; its run folder is then a --source.
 
 headstart pretrain birds/ --arch timm/resnet18 --image-size 96 --epochs 40 --out sources/birds
 
 headstart fit my_birds/ --source sources/birds --source-data birds/
+
+headstart pretrain reviews.csv --arch bundled/minilm --out sources/reviews      texts: its configuration and tokenizer
 """
 LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unlabelled")
 
 
 def pretrain(
-    data: str = typer.Argument(..., help="Labelled source-domain images: folder, .zip or table."),
+    data: str = typer.Argument(..., help="Labelled source-domain images or texts: folder, .zip or table."),
     arch: str = typer.Option(
-        "timm/resnet18", "--arch", help="Architecture that starts from random weights: timm/NAME or torchvision/NAME."
+        "timm/resnet18",
+        "--arch",
+        help="Architecture that starts from random weights: timm/NAME, torchvision/NAME, or a source of texts.",
     ),
     source: str = typer.Option(
         None, "--source", "-s", help="Start from this source instead of random weights.", show_default=False

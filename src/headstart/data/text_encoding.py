@@ -15,8 +15,13 @@ from headstart.data.text_preprocessing import TextPreprocessing
 WINDOW = 8192
 """Texts that are tokenised, and sorted by length, together."""
 STEP = 4
-"""A text is filled up to a multiple of so many tokens: its batch is of others that are filled up to the same, so that its features
-depend on no neighbour."""
+
+
+def filled_up(lengths: np.ndarray, most: int) -> np.ndarray:
+    """Tokens to which texts of these lengths are filled up: a multiple of 4, from 32 on of 8, from 64 on of 16, at most ``most``. It depends
+    on a text alone, and its batch is of others that are filled up to the same: what stands beside it changes none of its features."""
+    step = STEP * np.where(lengths <= 32, 1, np.where(lengths <= 64, 2, 4))
+    return np.maximum(np.minimum(-(-lengths // step) * step, most), np.maximum(lengths, 1))
 
 
 def encoded_batches(dataset: Dataset, preprocessing: TextPreprocessing, *, tokens: int) -> Iterator[Batch]:
@@ -36,8 +41,7 @@ def encoded_batches(dataset: Dataset, preprocessing: TextPreprocessing, *, token
         given = preprocessing.encode([dataset.inputs[i] for i in range(first, min(first + WINDOW, len(dataset)))])
         ids, types = given["input_ids"], given.get("token_type_ids")
         lengths = np.array([len(one) for one in ids])
-        filled = np.maximum(-(-lengths // STEP) * STEP, STEP)
-        filled = np.maximum(np.minimum(filled, preprocessing.size), lengths)
+        filled = filled_up(lengths, preprocessing.size)
         order = np.argsort(-filled, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(filled[order])) + 1):
             width = int(filled[rows[0]])

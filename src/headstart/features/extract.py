@@ -16,6 +16,7 @@ import torch
 
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
+from headstart.data.text_preprocessing import TextPreprocessing
 from headstart.errors import WorkError, sentence
 from headstart.features.cache import FeatureCache, SplitCache
 from headstart.features.precision import ENOUGH, check_precision, fastest, least_cosine, plain, prepare
@@ -26,7 +27,7 @@ from headstart.sources.source import Source
 FORMAT = 1
 """Raised when the meaning of cached rows changes; part of the key."""
 LEAST_BATCH = 8
-"""Smaller batches are filled up: libraries choose other kernels for them, and an image's features would depend on its
+"""Smaller batches of images are filled up: libraries choose other kernels for them, and an image's features would depend on its
 neighbours in the last bits."""
 CHECK_ROWS = 8
 """Images of the first batch on which a reduced precision is compared with fp32."""
@@ -91,7 +92,7 @@ def extract(
             so that what was computed together is found when one of them is asked for alone.
         device: ``"cpu"``, ``"cuda"``, ...
         precision: ``"auto"`` is the fastest that keeps the first 8 images within a cosine of 0.999 of fp32 each
-            (the answer is kept in the cache); ``"fp32"``; ``"bf16"``; ``"fp16"`` (CUDA only).
+            (the answer is kept in the cache, and with the source); ``"fp32"``; ``"bf16"``; ``"fp16"`` (CUDA only).
         batch_size: images at once, > 0; of texts as many times 16 tokens, on other devices than the CPU 256.
         workers: of the loader; ``None`` for its default.
         progress: told of each batch.
@@ -118,8 +119,12 @@ def extract(
     if precision == "auto" and tried != "fp32" and keep and cache_dir is not None:
         verdict_file = cache_folder(cache_dir, source, tried, device) / "checked"
         verdict = _read_verdict(verdict_file)
-        if verdict and verdict["cosine"] < ENOUGH:
-            tried = "fp32"
+    known = source.extra.setdefault("checked", {})
+    by = (source.digest, source.preprocessing.digest, source.width, tried, device)
+    if precision == "auto" and not verdict:
+        verdict = known.get(by, {})
+    if verdict and verdict["cosine"] < ENOUGH:
+        tried = "fp32"
     cache = _open(cache_dir, source, parts, tried, device) if keep and cache_dir else None
 
     first: dict[str, int] = {}
@@ -136,6 +141,7 @@ def extract(
         _compute(runner, source, dataset.subset(todo), todo, keys, X, cache, batch_size, workers, progress)
         if runner.cosine is not None:
             cosine = runner.cosine
+            known[by] = {"cosine": cosine, "tried": tried}
             if verdict_file is not None:
                 # kept, so that the next call needs no forward pass to know its precision
                 _write_json(verdict_file, {"cosine": cosine, "tried": tried})
@@ -194,7 +200,7 @@ class _Runner:
     def __call__(self, images: torch.Tensor) -> torch.Tensor | None:
         """float32 (B, width), or ``None`` where the check failed."""
         n = len(images)
-        if n < LEAST_BATCH:
+        if n < LEAST_BATCH and images.is_floating_point():
             images = torch.cat([images, images[-1:].expand(LEAST_BATCH - n, *images.shape[1:])])
         if self.check and self.cosine is None:
             some = images[:CHECK_ROWS]
@@ -274,6 +280,7 @@ def _batches(part: Dataset, source: Source, device: str, batch_size: int, worker
     from headstart.data.text_encoding import encoded_batches
 
     if part.modality == "text":
+        assert isinstance(source.preprocessing, TextPreprocessing)
         return encoded_batches(part, source.preprocessing, tokens=batch_size * TOKENS[device.startswith("cpu")])
     more: dict[str, Any] = {} if workers is None else {"workers": workers}
     return batches(part, source.preprocessing, batch_size=batch_size, **more)

@@ -50,17 +50,25 @@ class TextBackbone(nn.Module):
 
     def tokens(self, inputs: torch.Tensor) -> torch.Tensor:
         """The last hidden states, or with ``"weighted"`` the sum over the layers, (B, T, width)."""
+        if self.pool != "weighted":
+            return self._run(inputs).last_hidden_state
+        states = self.layers(inputs)
+        return sum(share * state for share, state in zip(self.mix.softmax(0), states, strict=True))  # type: ignore[return-value]
+
+    def _run(self, inputs: torch.Tensor, **more: Any) -> Any:
         given: dict[str, Any] = {"input_ids": inputs[:, IDS], "attention_mask": inputs[:, MASK]}
         if self.typed:
             given["token_type_ids"] = inputs[:, TYPES]
-        if self.pool != "weighted":
-            return self.model(**given, return_dict=True).last_hidden_state
-        states = self.model(**given, output_hidden_states=True, return_dict=True).hidden_states
+        return self.model(**given, return_dict=True, **more)
+
+    def layers(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What enters the first block and what leaves each, L + 1 of (B, T, width); for ``"weighted"``."""
+        states = self._run(inputs, output_hidden_states=True).hidden_states
         if len(states) != len(self.mix):
             raise SourceError(
                 sentence("this model does not give the states of its layers", got=len(states), allowed=len(self.mix), fix="--pool mean")
             )  # fmt: skip
-        return sum(share * state for share, state in zip(self.mix.softmax(0), states, strict=True))  # type: ignore[return-value]
+        return states
 
     def windows(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encoded texts as the model reads them, (R, 3, T), and of each row which of the B texts it is of: ``None`` where each is one row."""
@@ -82,6 +90,20 @@ class TextBackbone(nn.Module):
         if self.scaled:
             vectors = nn.functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
         return vectors
+
+
+class LayerMeans(nn.Module):
+    """The means over the tokens of every layer of a ``"weighted"`` backbone, side by side: (B, 3, T) -> (B, (L + 1) * width)."""
+
+    def __init__(self, backbone: TextBackbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        rows, owner = self.backbone.windows(inputs)
+        mask = rows[:, MASK]
+        means = [pooled_tokens(state.float(), mask, "mean") for state in self.backbone.layers(rows)]
+        return joined(torch.cat(means, dim=1), mask, owner, len(inputs))
 
 
 @torch.no_grad()

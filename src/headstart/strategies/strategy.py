@@ -40,11 +40,11 @@ class Strategy:
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         """The tuning's stages, batch norms settled where they were left open: a head that was solved on the source's
-        features goes on under the source's statistics, any other adapts. Fresh layers are always trained."""
+        features goes on under the source's statistics, any other adapts. Fresh layers are trained wherever steps are taken."""
         settled = "frozen" if self.solved_head else "adapt"
         old = self.tuning.stages([layer for layer in layers if not layer.fresh])
         old = [replace(stage, bn=settled) if stage.bn == "auto" else stage for stage in old]
-        return [*old, *(Stage(layer, trainable=True) for layer in layers if layer.fresh)]
+        return [*old, *(Stage(layer, trainable=self.procedure.by_steps) for layer in layers if layer.fresh)]
 
     def describe(self) -> str:
         """One line for people."""

@@ -33,6 +33,7 @@ from headstart.training.finetune import Feeding, facts, finetune, predict_batche
 from headstart.training.head2toe import fit_head2toe
 from headstart.training.heads.catalogue import SOLVERS
 from headstart.training.heads.solved import Solved
+from headstart.training.layer_weights import with_layer_weights
 from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
 from headstart.training.preparing import prepared
@@ -174,6 +175,10 @@ def transfer(
             progress=progress,
         )  # fmt: skip
         done.append(told)
+    if not strategy.procedure.by_steps or strategy.solved_head:
+        source = with_layer_weights(
+            source, train_set, cache_dir=cache_dir, device=str(device), seed=seed, progress=progress
+        )
     if not strategy.procedure.by_steps:
         solved = _solve(
             at_layer(source, layer),

@@ -19,6 +19,7 @@ from headstart.features.raw_pixels import raw_pixels
 from headstart.features.zero_shot import why_not, zero_shot
 from headstart.progress import Progress
 from headstart.sources.source import Source
+from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
 from headstart.tasks.task import Task
@@ -134,7 +135,7 @@ def experiment(
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
         others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
-    if "probe" in baselines and (strategy.procedure.by_steps or moved.reads is not source):
+    if "probe" in baselines and (strategy.procedure.by_steps or taps_read(moved.reads) != taps_read(source)):
         others["probe"] = tested(trained("probe", source, parse_strategy("probe")), source)
     if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()

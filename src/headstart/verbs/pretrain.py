@@ -26,8 +26,9 @@ def pretrain(
     """Train a network on source-domain data; its run folder is then a source: ``fit(target, source=run.path)``.
 
     Args:
-        data: labelled source-domain images, as for :func:`headstart.fit`.
-        arch: architecture that starts from random weights, ``timm/NAME`` or ``torchvision/NAME``.
+        data: labelled source-domain images or texts, as for :func:`headstart.fit`.
+        arch: architecture that starts from random weights, ``timm/NAME`` or ``torchvision/NAME``; for texts a source of texts
+            (``bundled/minilm``, ``hf/ORG/NAME``, a folder), whose configuration and tokenizer are taken.
         out: run folder to make.
         source: start from this source instead of random weights (then ``arch`` is not used).
         epochs: default 30.
