@@ -57,8 +57,8 @@ def fit(
         None,
         "--strategy",
         help="A tuning, then + terms, such as finetune+l2sp(0.1)+bss; a > b is one after the other. Tunings: probe, head2toe, head, "
-        "last(2), finetune, lpft, gradual, lora, dora, ia3, bitfit, norms. Terms: l2sp, ewc, delta, bss, cotuning, bituning, "
-        "stochnorm, lwf, distill, contrastive, elr, smallloss, fixmatch, pseudo [auto: compared on folds].",
+        "last(2), finetune, lpft, gradual, ulmfit, lora, dora, ia3, bitfit, norms; before them setfit, mlm or clm. Terms: l2sp, ewc, "
+        "delta, bss, cotuning, bituning, stochnorm, mixout, lwf, distill, contrastive, elr, smallloss, fixmatch, pseudo [auto: compared on folds].",
         show_default=False,
     ),
     out: Path = typer.Option(None, "--out", "-o", help="Run folder to make [runs/NAME].", show_default=False),

@@ -38,6 +38,12 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "unlabelled": (str, DATA, "Images of the target without labels (folder, .zip or table), for fixmatch and pseudo."),
     "image_size": (int, DATA, "Input side in pixels [the source's own]."),
     "max_length": (int, DATA, "Tokens of a text at most [the source's own, at most 512]."),
+    "pool": (
+        str,
+        DATA,
+        "Tokens to one vector: mean, cls, last, or weighted, learned weights of all layers [the source's own].",
+    ),
+    "long": (str, DATA, "Longer texts: truncate, or chunks, windows whose vectors are averaged [truncate]."),
     "budget": (
         str,
         TRAIN,
@@ -55,7 +61,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "optimizer": (str, TRAIN, "adamw or sgd [adamw]."),
     "momentum": (float, TRAIN, "Momentum of SGD [0.9]."),
     "weight_decay": (float, TRAIN, "Weight decay; none on biases and norms [0.01]."),
-    "schedule": (str, TRAIN, "cosine, onecycle or constant [cosine]."),
+    "schedule": (str, TRAIN, "cosine, onecycle, slanted (ULMFiT's triangle) or constant [cosine]."),
     "warmup": (float, TRAIN, "Warm-up: below 1 a share of the steps, from 1 on a number of steps [0.1]."),
     "patience": (int, TRAIN, "Stop after this many epochs without a better validation score [a third of the epochs]."),
     "label_smoothing": (float, TRAIN, "Share of the target spread over all classes [0]."),
@@ -75,7 +81,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
         AUGMENT,
         "none, light, standard, strong, randaugment, or a table '{flip: 0.5, rotate: 10}' [light].",
     ),
-    "mixup": (float, AUGMENT, "alpha of mixup's Beta distribution, 0 is off [0]."),
+    "mixup": (
+        float,
+        AUGMENT,
+        "alpha of mixup's Beta distribution, 0 is off; of texts the sentence vectors are mixed [0].",
+    ),
     "cutmix": (float, AUGMENT, "alpha of CutMix's Beta distribution, 0 is off [0]."),
     "repeats": (int, AUGMENT, "Each image comes this many times in a batch, each time augmented anew [1]."),
     "imbalance": (str, AUGMENT, "auto, none, weights, effective(beta=0.99), sampler, or 'rose=2,tulip=1' [auto]."),
@@ -83,7 +93,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "baselines": (
         str,
         PROOF,
-        "What to compare with: scratch, probe, raw_pixels (of images), classical (of texts: TF-IDF); none turns it off.",
+        "What to compare with: scratch, probe, raw_pixels (of images), classical (of texts: TF-IDF), zeroshot (of texts: names of the classes alone); none turns it off.",
     ),
     "metric": (str, PROOF, "What gains and the best epoch go by, such as macro_f1 or mae [the task's headline]."),
     "source_data": (str, PROOF, "The source's own images: scored before and after (what was forgotten)."),

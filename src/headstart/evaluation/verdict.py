@@ -24,12 +24,14 @@ NAMES = {
         "raw_pixels": "logistic regression on raw pixels",
         "classical": "logistic regression on TF-IDF",
         "probe": "the probe",
+        "zeroshot": "the names of the classes alone",
     },
     "zh": {
         "scratch": "从零训练",
         "raw_pixels": "原始像素上的逻辑回归",
         "classical": "TF-IDF 上的逻辑回归",
         "probe": "线性探针",
+        "zeroshot": "仅凭类别名称",
     },
 }
 

@@ -16,6 +16,7 @@ from headstart.deploy.held_out import HeldOut
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.evaluation.verdict import NO_TRANSFER
 from headstart.features.raw_pixels import raw_pixels
+from headstart.features.zero_shot import why_not, zero_shot
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
@@ -86,6 +87,7 @@ def experiment(
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
     the last layer of the frozen source. ``raw_pixels`` (of images) is the same solver on 16 x 16 raw pixels: no source and
     no network. ``classical`` (of texts) is a linear model on TF-IDF of words and letters (:mod:`headstart.training.classical`).
+    ``zeroshot`` (of texts) reads no label (:mod:`headstart.features.zero_shot`).
     """
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
@@ -152,6 +154,15 @@ def experiment(
             )
             tasks["classical"], others["classical"] = classical.task, classical.predict(test_set.inputs)
         progress.say(f"classical: {classical.criterion}")
+    if "zeroshot" in baselines and target.dataset.modality == "text":
+        if why := why_not(source, target.dataset):
+            progress.say(f"zeroshot is left out: {why}")
+        else:
+            with clock("zeroshot"):
+                others["zeroshot"] = zero_shot(
+                    source, target.classes, test_set, cache_dir=cache_dir, device=str(device), progress=progress
+                )
+                tasks["zeroshot"] = task_of(replace(train_set, classes=target.classes), settings, by_steps=False)
     return Outcome(moved, found, others, tasks, history, held, calibrated)
 
 

@@ -142,11 +142,16 @@ def find_source(
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
-            target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
+            target,
+            candidates(recipe.sources, target.dataset.modality),
+            device=device,
+            seed=recipe.seed,
+            max_images=most,
+            progress=progress,
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    source = load_source(name, **recipe.reading)
     check_source(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
@@ -199,6 +204,7 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given),
+        *(Step(f"first {phase.name}", phase.describe(), given) for phase in strategy.before),
         Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"

@@ -12,15 +12,16 @@ from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
 from headstart.ranking.layers import LayerRanking, rank_layers
 from headstart.ranking.rank import DEFAULT, Ranking, rank_sources
-from headstart.sources import list_sources, load_source
+from headstart.sources import load_source
+from headstart.sources.catalogue import bundled_sources
 from headstart.sources.source import Source
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare
 
 
-def candidates(named: Sequence[str] = ()) -> list[str]:
-    """The sources to rank: those named, or every bundled one."""
-    return list(named) or [row["name"] for row in list_sources(offline=True) if row["name"].startswith("bundled/")]
+def candidates(named: Sequence[str] = (), modality: str = "image") -> list[str]:
+    """The sources to rank: those named, or every bundled one that reads images, or texts."""
+    return list(named) or [row["name"] for row in bundled_sources() if row["modality"] == modality]
 
 
 def rank_prepared(
@@ -129,7 +130,7 @@ def rank(
         return rank_layers_prepared(target, load_source((sources or [])[0]), score=(scores or DEFAULT)[0], **how)
     return rank_prepared(
         target,
-        candidates(sources or ()),
+        candidates(sources or (), target.dataset.modality),
         scores=scores,
         by=by,
         **how,

@@ -29,6 +29,13 @@ def check_recipe(recipe: Recipe) -> None:
     settings_of(recipe)
     if recipe.unlabelled is not None:
         unlabelled_used(strategy)
+    if recipe.budget is not None and strategy is not None and strategy.before:
+        raise HandshakeError(
+            sentence(
+                "the time of a phase that prepares the source is not forecast, so a budget could not be kept", got=recipe.strategy,
+                fix=f"leave out --budget, and say how long: --strategy '{strategy.before[0].name}(epochs=1)'",
+            )
+        )  # fmt: skip
 
 
 def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
@@ -114,6 +121,8 @@ def check_inputs(recipe: Recipe, modality: str) -> None:
         idle = [f"--{k.replace('_', '-')}" for k in OF_MODALITY[other] if getattr(recipe, k) != fields[k].default]
         if ITS_BASELINE[other] in recipe.baselines and ITS_BASELINE[modality] not in recipe.baselines:
             idle.append(f"--baselines {ITS_BASELINE[other]}")
+        if modality == "image" and "zeroshot" in recipe.baselines and "raw_pixels" not in recipe.baselines:
+            idle.append("--baselines zeroshot")
         if idle:
             fix = "leave them out" if len(idle) > 1 else "leave it out"
             if idle == [f"--baselines {ITS_BASELINE[other]}"]:

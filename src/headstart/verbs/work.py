@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.text_lengths import token_facts, token_sentences
 from headstart.data.wording import Worded, said_again, worded
 from headstart.deploy.held_out import save_held_out
 from headstart.errors import HeadstartError, RecipeError, sentence
@@ -27,6 +28,7 @@ from headstart.progress import Progress
 from headstart.recipe import Recipe
 from headstart.run import Run
 from headstart.sources import load_source
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
@@ -77,7 +79,13 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
+    check_modality(source, target.dataset.modality)
     progress.say(f"source {source.name}: {source.report.line()}")
+    if target.dataset.modality == "text":
+        target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        for line in token_sentences(tokens, source.name):
+            progress.say(line)
+        write_json(work / "data.json", target.info)
     pretrained = source.pretrained
     settings = settings_of(plan, target.unlabelled)
     if plan.strategy == "auto" or until is not None:
@@ -237,7 +245,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(plan.source, **plan.reading)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:
