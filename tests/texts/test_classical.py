@@ -41,6 +41,22 @@ def test_scripts_without_spaces_are_read_by_letters():
     assert BagOfWords(["!!", "?"])(["!"]).shape[0] == 1
 
 
+def test_of_long_texts_the_letters_of_the_beginning_are_counted(monkeypatch):
+    """So that the terms of long texts fit into memory; words count wherever they stand."""
+    monkeypatch.setattr("headstart.features.bag_of_words.LETTERS", 20)
+    monkeypatch.setattr("headstart.features.bag_of_words.LEAST", 5)
+    bag = BagOfWords(["zebra lion", "tiger yak"])
+    words, letters = (set(kind.get_feature_names_out()) for kind in bag.kinds)
+    assert bag.letters == 10 and {"lion", "yak"} <= words and {" lion", "yak "} <= letters
+    monkeypatch.setattr("headstart.features.bag_of_words.LETTERS", 10)
+    short = BagOfWords(["zebra lion", "tiger yak"])
+    assert (
+        "lion" in short.kinds[0].vocabulary_
+        and " li" not in short.kinds[1].vocabulary_
+        and "zeb" in short.kinds[1].vocabulary_
+    )
+
+
 def test_of_a_pair_the_common_words_are_seen():
     bag = BagOfWords([("red fish", "blue fish"), ("red", "green")])
     width = sum(len(kind.vocabulary_) for kind in bag.kinds)

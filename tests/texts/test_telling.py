@@ -102,7 +102,20 @@ def test_leaving_one_word_out_by_hand(reading):
     assert found["old"] == pytest.approx(f[0] - f[1], abs=1e-5) and found["music"] == pytest.approx(
         f[0] - f[2], abs=1e-5
     )
-    assert left_out(reading, text, WAY, most=2)[-1] == (" town , music", None)
+    assert [letters for letters, _ in left_out(reading, text, WAY, most=2)] == ["the old town", " ", ", music"]
+
+
+def test_a_text_that_is_read_in_windows_has_its_words_left_out(reading):
+    from dataclasses import replace
+
+    windows = Reading(
+        TextBackbone(reading.backbone.model, "mean", window=12),
+        reading.head,
+        replace(reading.preprocessing, size=12, long="chunks"),
+    )
+    text = "the old town was great and lovely and the film was music"
+    assert telling(windows, text, WAY) == left_out(windows, text, WAY)
+    assert telling(windows, "the old town", WAY) != left_out(windows, "the old town", WAY)
 
 
 def test_a_tokenizer_that_does_not_say_where_its_tokens_stand_has_words_left_out(reading, monkeypatch):

@@ -74,7 +74,8 @@ def against(task: Task, found: np.ndarray, label: np.ndarray) -> np.ndarray | No
 
 def telling(reading: Reading, text: Text, way: np.ndarray, *, steps: int = 16) -> list[Piece]:
     """A text in pieces, each with its share in ``way . outputs``: by integrated gradients on the embeddings of its tokens, from those
-    of the padding token; of a tokenizer that does not say where its tokens stand, by leaving out one word at a time.
+    of the padding token; of a tokenizer that does not say where its tokens stand, and of a text that is read in several windows, by
+    leaving out one word at a time.
 
     Args:
         way: (rows,), see :func:`against`; positive pieces speak for it.
@@ -135,25 +136,32 @@ def attributions(reading: Reading, text: Text, way: np.ndarray, *, steps: int = 
 
 
 @torch.no_grad()
-def left_out(reading: Reading, text: Text, way: np.ndarray, *, most: int = 150) -> list[Piece]:
-    """A text in words, each with how much ``way . outputs`` falls when it is left out; of more than ``most`` words the first ones."""
+def left_out(reading: Reading, text: Text, way: np.ndarray, *, most: int = 60) -> list[Piece]:
+    """A text in words, each with how much ``way . outputs`` falls when it is left out; of more than ``most`` words, so many stretches of
+    words, each left out at once."""
     parts = (text,) if isinstance(text, str) else text
-    words = [(side, m.start(), m.end()) for side, part in enumerate(parts) for m in WORD.finditer(part)][:most]
+    words = [[(m.start(), m.end()) for m in WORD.finditer(part)] for part in parts]
+    several = max(1, -(-sum(map(len, words)) // most))
+    stretches = [
+        (side, own[i][0], own[min(i + several, len(own)) - 1][1])
+        for side, own in enumerate(words)
+        for i in range(0, len(own), several)
+    ]
     without: list[Text] = [text]
-    for side, a, b in words:
+    for side, a, b in stretches:
         short = [part[:a] + part[b:] if side == s else part for s, part in enumerate(parts)]
         without.append(short[0] if isinstance(text, str) else (short[0], short[1]))
     towards = torch.as_tensor(way, dtype=torch.float32)
     found: list[float] = []
-    for first in range(0, len(without), 32):
-        inputs = reading.preprocessing(without[first : first + 32]).to(reading.device)
+    for first in range(0, len(without), 16):
+        inputs = reading.preprocessing(without[first : first + 16]).to(reading.device)
         found += (reading(inputs).cpu() @ towards).tolist()
     pieces: list[Piece] = []
     for side, part in enumerate(parts):
         if side:
             pieces.append((BETWEEN, 0.0))
-        own = [(a, b, found[0] - f) for (s, a, b), f in zip(words, found[1:], strict=True) if s == side]
-        pieces += _joined(part, own, whole=len(words) < most)
+        own = [(a, b, found[0] - f) for (s, a, b), f in zip(stretches, found[1:], strict=True) if s == side]
+        pieces += _joined(part, own, whole=True)
     return pieces
 
 

@@ -144,6 +144,6 @@ def lengths(dataset: Dataset, preprocessing: TextPreprocessing, *, seed: int = 0
             counts = np.histogram(np.minimum(tokens[own], edges[-1]), edges)[0]
             shares[name] = [float(v) for v in counts / own.sum()]
     return {
-        "edges": [float(e) for e in edges], "shares": shares, "limit": preprocessing.size, "cut": int((tokens > preprocessing.size).sum()),
+        "edges": [float(e) for e in edges], "shares": shares, "limit": preprocessing.reach, "cut": int((tokens > preprocessing.reach).sum()),
         "counted": len(rows), "median": int(np.median(tokens)), "max": int(tokens.max()),
     }  # fmt: skip

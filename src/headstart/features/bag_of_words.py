@@ -14,6 +14,10 @@ MOST_TERMS = 200_000
 """Terms of words, and of letters, that are kept at most: the most frequent ones."""
 RARE_FROM = 2000
 """From so many texts on, a term that stands in one of them alone is left out."""
+LETTERS, LEAST = 10_000_000, 300
+"""Letters whose stretches are counted, all texts together: of each text an equal share from its beginning, but so many at least. Words are
+counted wherever they stand, in the first :data:`LONG` letters of a text."""
+LONG = 200_000
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
@@ -41,10 +45,11 @@ class BagOfWords:
             self.kinds = [words, TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **common)]
         else:
             self.kinds = [TfidfVectorizer(analyzer="char", ngram_range=(1, 3), **common)]
+        self.letters = max(LEAST, LETTERS // len(every))
         kept = []
         for kind in self.kinds:
             try:
-                kept.append(kind.fit(every))
+                kept.append(kind.fit(self._seen(kind, every)))
             except ValueError:  # no text has a term of this kind
                 continue
         self.kinds = kept
@@ -57,10 +62,17 @@ class BagOfWords:
         if not self.kinds:
             return csr_matrix((len(texts), 1), dtype=np.float32)
         if not self.pairs:
-            return hstack([kind.transform(texts) for kind in self.kinds]).tocsr()
-        sides = [[kind.transform([text[side] for text in texts]) for kind in self.kinds] for side in (0, 1)]
+            return hstack([kind.transform(self._seen(kind, texts)) for kind in self.kinds]).tocsr()
+        sides = [
+            [kind.transform(self._seen(kind, [text[side] for text in texts])) for kind in self.kinds] for side in (0, 1)
+        ]
         both = [a.multiply(b) for a, b in zip(*sides, strict=True)]
         return hstack([*sides[0], *sides[1], *both]).tocsr()
+
+    def _seen(self, kind: Any, texts: Sequence[Any]) -> list[str]:
+        """What is counted of each text."""
+        most = LONG if kind.analyzer == "word" else self.letters
+        return [text[:most] for text in texts]
 
 
 def unspaced(texts: Sequence[str], most: int = 500) -> bool:
