@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from headstart.data.windows import Window, collate
+
 Text = str | tuple[str, str]
 """One text, or a pair of them."""
 
@@ -32,7 +34,10 @@ class TextPreprocessing:
     modality = "text"
 
     def __call__(self, texts: Sequence[Text]) -> torch.Tensor:
-        """B texts -> int64 (B, 3, T): planes :data:`IDS`, :data:`MASK`, :data:`TYPES`, padded to the longest of them."""
+        """B texts -> int64 (B, 3, T): planes :data:`IDS`, :data:`MASK`, :data:`TYPES`, padded to the longest of them; windows of texts
+        (:mod:`headstart.data.windows`) are encoded already."""
+        if texts and isinstance(texts[0], Window):
+            return collate(texts, self.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
         given = self.encode(texts, padding=True)
         ids = torch.as_tensor(given["input_ids"])
         mask = torch.as_tensor(given["attention_mask"])

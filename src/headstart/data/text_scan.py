@@ -52,10 +52,11 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip") -> tuple[Dataset, Text
     """
     sizes = np.array([length(text) for text in dataset.inputs], dtype=np.int64)
     empty = np.array([not _filled(text) for text in dataset.inputs], dtype=bool)
-    bad = [(dataset.name(int(i)), "the text is empty") for i in np.flatnonzero(empty)]
+    bad = [*dataset.left_out, *((dataset.name(int(i)), "the text is empty") for i in np.flatnonzero(empty))]
     if bad and (on_bad == "fail" or empty.all()):
+        what = "are empty" if empty.any() else "cannot be used"
         raise DataError(
-            sentence(f"{len(bad)} of {len(dataset)} texts are empty", where=dataset.root or None, got=bad[0][0],
+            sentence(f"{len(bad)} of {len(dataset) + len(dataset.left_out)} texts {what}", where=dataset.root or None, got=": ".join(bad[0]),
                      fix="--on-bad-sample skip, or mend the rows")
         )  # fmt: skip
     kept = np.flatnonzero(~empty)

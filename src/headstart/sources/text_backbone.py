@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +14,7 @@ from torch import nn
 
 from headstart.data.text_preprocessing import IDS, MASK, TYPES
 from headstart.errors import SourceError, sentence
-from headstart.sources.source import Layer
+from headstart.sources.source import Layer, Source
 
 POOLS = ("mean", "cls", "last")
 
@@ -23,6 +27,8 @@ class TextBackbone(nn.Module):
         pool: ``"mean"`` over the tokens, ``"cls"`` (the first one), ``"last"`` (the last one, for models that read from left to right).
         scaled: bring each vector to the length sqrt(width), a root mean square of 1: the direction of models that were trained to
             unit vectors, at a size that heads learn from.
+
+    With ``by_token`` set it gives the last hidden states (B, T, width) themselves (:func:`read_tokens`).
     """
 
     def __init__(self, model: nn.Module, pool: str = "mean", *, scaled: bool = False) -> None:
@@ -30,6 +36,7 @@ class TextBackbone(nn.Module):
         if pool not in POOLS:
             raise SourceError(sentence("unknown pooling of tokens", got=pool, allowed=POOLS))
         self.model, self.pool, self.scaled = model, pool, scaled
+        self.by_token = False
         self.typed = "token_type_ids" in inspect.signature(model.forward).parameters
 
     @property
@@ -45,6 +52,8 @@ class TextBackbone(nn.Module):
         return self.model(**given, return_dict=True).last_hidden_state
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.by_token:
+            return self.tokens(inputs)
         vectors = pooled_tokens(self.tokens(inputs), inputs[:, MASK], self.pool)
         if self.scaled:
             vectors = nn.functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
@@ -58,6 +67,30 @@ def dry_input(backbone: nn.Module, size: int) -> torch.Tensor:
     inputs = torch.zeros(1, 3, size, dtype=torch.int64)
     inputs[:, MASK] = 1
     return inputs
+
+
+def read_tokens(source: Source) -> Source:
+    """The source with the last hidden states as its features, (B, T, width), for heads that read each token.
+
+    Raises:
+        SourceError: no source of texts.
+    """
+    if not isinstance(source.backbone, TextBackbone):
+        raise SourceError(
+            sentence("spans are read from the tokens of a text, which this source has none of", got=source.name, fix="--source bundled/minilm")
+        )  # fmt: skip
+    return replace(source, backbone=_by_token(source.backbone), build=partial(_built_by_token, source.build))
+
+
+def _by_token(backbone: nn.Module) -> nn.Module:
+    """The same weights, read by token."""
+    found = copy.copy(backbone)
+    found.by_token = True  # type: ignore[assignment]
+    return found
+
+
+def _built_by_token(build: Callable[[], nn.Module]) -> nn.Module:
+    return _by_token(build())
 
 
 def pooled_tokens(states: torch.Tensor, mask: torch.Tensor, pool: str) -> torch.Tensor:

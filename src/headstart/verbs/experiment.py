@@ -82,7 +82,7 @@ def experiment(
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
-    the last layer of the frozen source. ``raw_pixels`` is the same solver on 16 x 16 raw pixels: no source and no network.
+    the last layer of the frozen source (trained by steps where it reads tokens). ``raw_pixels`` is the same solver on 16 x 16 raw pixels: no source and no network.
     """
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
@@ -129,8 +129,9 @@ def experiment(
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
         others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
-    if "probe" in baselines and (strategy.procedure.by_steps or moved.reads is not source):
-        others["probe"] = tested(trained("probe", source, parse_strategy("probe")), source)
+    frozen = "head" if moved.task.by_token else "probe"  # a head that reads tokens is not solved but trained
+    if "probe" in baselines and strategy.name != frozen and (strategy.procedure.by_steps or moved.reads is not source):
+        others["probe"] = tested(trained("probe", source, parse_strategy(frozen)), source)
     if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()
         others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)

@@ -20,9 +20,11 @@ from headstart.ranking.rank import Ranking
 from headstart.recipe import AUTO_BATCH, Recipe, make_recipe, read_recipe
 from headstart.sources import load_source
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import read_tokens
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.tuning.tuning import refuse_unopened
+from headstart.tasks.catalogue import TASKS
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.optim import Optimisation
@@ -141,7 +143,7 @@ def find_source(
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    source = source_for(name, recipe, target)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
@@ -149,12 +151,18 @@ def find_source(
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip
     open_ = recipe.layer == "auto" or (recipe.strategy == "auto" and recipe.layer == "last" and not recipe.stepwise_set)
-    if open_ and source.pretrained and len(source.layers) > 1:
+    if open_ and source.pretrained and len(source.layers) > 1 and not TASKS[target.dataset.task].by_token:
         layers = rank_layers_prepared(
             target, source, device=device, seed=recipe.seed, max_images=most, progress=progress
         )
         progress.say(layers.why)
     return source, ranking, layers
+
+
+def source_for(name: str, recipe: Recipe, target: Prepared) -> Source:
+    """The source as the target's task reads it: by token, or one vector an input."""
+    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    return read_tokens(source) if TASKS[target.dataset.task].by_token else source
 
 
 def recipe_of(recipe: Recipe, source: Source, found: Decided) -> dict[str, Any]:

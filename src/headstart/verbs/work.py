@@ -23,7 +23,6 @@ from headstart.folder import cache_root, read_json, write_json, write_text
 from headstart.progress import Progress
 from headstart.recipe import Recipe
 from headstart.run import Run
-from headstart.sources import load_source
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
@@ -36,7 +35,7 @@ from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
-from headstart.verbs.plan import find_source, recipe_of
+from headstart.verbs.plan import find_source, recipe_of, source_for
 from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
@@ -159,7 +158,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     check = None
     if plan.verify:
         with clock("verify"):
-            check = verify(work, test_set, outcome.target, unit=moved.task.unit)
+            check = verify(work, test_set, moved.task.compared(outcome.target), unit=moved.task.unit)
     write_json(
         work / "metrics.json",
         {
@@ -216,7 +215,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, arch=plan.arch, image_size=plan.input_size)
+        source = source_for(plan.source, plan, target)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:
