@@ -28,6 +28,7 @@ def tiny_bert(folder: Path, lines: list[str], *, size: int = 32, seed: int = 0) 
     )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
     torch.manual_seed(seed)
     config = BertConfig(
