@@ -200,7 +200,7 @@ def _steps(
             found.layer,
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
-        Step("strategy", found.strategy, found.choice.why if found.choice else given),
+        Step("strategy", found.strategy, found.choice.why if found.choice else given if recipe.strategy != "auto" else "the one that this source and this task allow"),
         Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
