@@ -42,7 +42,9 @@ def test_answers_that_are_not_in_their_context_are_counted_listed_and_skipped(tm
     assert dict(dataset.left_out) == {
         "lost": "the answer is not in its context: 'Paris'", "silent": "no answer is given, and is_impossible is not set",
     }  # fmt: skip
-    assert any("2 questions have no answer in their context and are left out (lost, silent)" in note for note in dataset.notes)
+    assert any(
+        "2 questions have no answer in their context and are left out (lost, silent)" in note for note in dataset.notes
+    )
     assert any("2 answers do not stand where answer_start says" in note for note in dataset.notes)
     kept, scanned = scan(dataset, cache_dir=tmp_path)
     assert len(kept) == 5
@@ -104,11 +106,15 @@ def test_the_real_files(shared_data):
 def test_columns(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text(
-        "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\nGerman JJ B-MISC\n\n# sent 2\nPeter NNP I-PER\nBlackburn NNP I-PER\n", encoding="utf-8"
+        "-DOCSTART- -X- O O\n\nEU NNP B-ORG\nrejects VBZ O\nGerman JJ B-MISC\n\n# sent 2\nPeter NNP I-PER\nBlackburn NNP I-PER\n",
+        encoding="utf-8",
     )
     dataset = read_dataset(path)
     assert dataset.inputs == ["EU rejects German", "Peter Blackburn"]
-    assert [label.spans for label in dataset.labels] == [(Span(0, 2, "ORG"), Span(11, 17, "MISC")), (Span(0, 15, "PER"),)]
+    assert [label.spans for label in dataset.labels] == [
+        (Span(0, 2, "ORG"), Span(11, 17, "MISC")),
+        (Span(0, 15, "PER"),),
+    ]
     assert dataset.labels[0].words == ((0, 2), (3, 10), (11, 17))
     assert dataset.classes == ("MISC", "ORG", "PER")
     assert str(dataset.labels[0]) == "EU (ORG); German (MISC)"
@@ -131,7 +137,10 @@ def test_columns_are_told_from_other_text_files(tmp_path):
 
 def test_json_with_spans_and_with_tokens(tmp_path):
     lines = [
-        {"text": "Anna lives in Rome.", "spans": [{"start": 14, "end": 18, "label": "LOC"}, {"start": 0, "end": 4, "label": "PER"}]},
+        {
+            "text": "Anna lives in Rome.",
+            "spans": [{"start": 14, "end": 18, "label": "LOC"}, {"start": 0, "end": 4, "label": "PER"}],
+        },
         {"text": "Nobody.", "spans": []},
         {"text": "In Oslo", "spans": [[3, 7, "LOC"]]},
     ]
@@ -142,11 +151,16 @@ def test_json_with_spans_and_with_tokens(tmp_path):
     assert dataset.labels[0].spans[0] == Span(0, 4, "PER")
     assert dataset.counts.tolist() == [2, 1]
     tokens = tmp_path / "b.json"
-    tokens.write_text(json.dumps([{"tokens": ["In", "New", "York"], "ner_tags": ["O", "B-LOC", "I-LOC"]}]), encoding="utf-8")
+    tokens.write_text(
+        json.dumps([{"tokens": ["In", "New", "York"], "ner_tags": ["O", "B-LOC", "I-LOC"]}]), encoding="utf-8"
+    )
     assert read_dataset(tokens).labels[0].spans == (Span(3, 11, "LOC"),)
 
 
-@pytest.mark.parametrize("span", [{"start": 3, "end": 99, "label": "X"}, {"start": 3, "end": 3, "label": "X"}, [1, 2], {"start": 0, "end": 1}])
+@pytest.mark.parametrize(
+    "span",
+    [{"start": 3, "end": 99, "label": "X"}, {"start": 3, "end": 3, "label": "X"}, [1, 2], {"start": 0, "end": 1}],
+)
 def test_spans_outside_of_their_text_are_refused(tmp_path, span):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"text": "Anna lives.", "spans": [span]}]), encoding="utf-8")

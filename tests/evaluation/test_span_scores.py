@@ -34,7 +34,11 @@ def test_span_scores_equal_those_of_seqeval():
     true, said, labels, found = tagged_problem()
     scoring, task = SCORING["token_classification"], TokenClassification(TYPES)
     scores = scoring.scores(found, labels, task)
-    for name, theirs in (("f1", metrics.f1_score), ("precision", metrics.precision_score), ("recall", metrics.recall_score)):
+    for name, theirs in (
+        ("f1", metrics.f1_score),
+        ("precision", metrics.precision_score),
+        ("recall", metrics.recall_score),
+    ):
         assert scores[name]["value"] == pytest.approx(theirs(true, said), abs=1e-12)
         low, high = scores[name]["ci95"]
         assert low < scores[name]["value"] < high
@@ -51,8 +55,12 @@ def test_span_scores_equal_those_of_seqeval():
 def test_a_fault_in_the_counts_is_caught():
     metrics = pytest.importorskip("seqeval.metrics")
     true, said, labels, found = tagged_problem()
-    moved = objects([Tagged(tuple(Span(s.start, s.end + 1, s.label) for s in t.spans), t.confidences, t.sure) for t in found])
-    assert SCORING["token_classification"].points(moved, labels, TYPES)["f1"] != pytest.approx(metrics.f1_score(true, said))
+    moved = objects(
+        [Tagged(tuple(Span(s.start, s.end + 1, s.label) for s in t.spans), t.confidences, t.sure) for t in found]
+    )
+    assert SCORING["token_classification"].points(moved, labels, TYPES)["f1"] != pytest.approx(
+        metrics.f1_score(true, said)
+    )
 
 
 def test_types_that_the_model_does_not_know_count_as_missed():
@@ -76,7 +84,14 @@ def an_answer(text, confidence=0.5):
 
 
 def test_answers_are_scored_question_by_question():
-    labels = objects([Answers(("the cat",), (0,)), Answers(("Rome", "old Rome"), (0, 0)), Answers((), ()), Answers(("北京大学",), (0,), True)])
+    labels = objects(
+        [
+            Answers(("the cat",), (0,)),
+            Answers(("Rome", "old Rome"), (0, 0)),
+            Answers((), ()),
+            Answers(("北京大学",), (0,), True),
+        ]
+    )
     found = objects([an_answer("Cat!"), an_answer("in Rome"), an_answer(""), an_answer("北京大学里")])
     scoring, task = SCORING["question_answering"], QuestionAnswering(("answer", "no answer"))
     scores = scoring.scores(found, labels, task)
@@ -99,7 +114,9 @@ def test_a_gain_in_f1_is_paired_by_question():
     good = objects([an_answer("rome" if x else "oslo") for x in draw.random(n) < 0.6])
     bad = objects([an_answer("rome" if x else "oslo") for x in draw.random(n) < 0.3])
     gain = scoring.gain(good, bad, labels, "f1", (task, task))
-    assert gain["value"] == pytest.approx(np.mean([a.text == "rome" for a in good]) - np.mean([a.text == "rome" for a in bad]))
+    assert gain["value"] == pytest.approx(
+        np.mean([a.text == "rome" for a in good]) - np.mean([a.text == "rome" for a in bad])
+    )
     assert gain["ci95"][0] > 0
     assert gain["p_value"] < 0.01
     assert gain["n"] == n

@@ -48,7 +48,12 @@ def test_spans_come_back_from_their_tags(scheme):
 def test_single_tags_and_types_alone():
     assert decode(["N", "N", "V"], "tags") == [(0, 1, "N"), (1, 2, "N"), (2, 3, "V")]
     assert decode(["PER", "PER", "O", "LOC"], "IO") == [(0, 2, "PER"), (3, 4, "LOC")]
-    assert encode([(0, 2, "PER"), (1, 3, "LOC")], 4, "IO") == ["I-PER", "I-PER", "O", "O"]  # of two that overlap, the first
+    assert encode([(0, 2, "PER"), (1, 3, "LOC")], 4, "IO") == [
+        "I-PER",
+        "I-PER",
+        "O",
+        "O",
+    ]  # of two that overlap, the first
     assert tag_names(["N"], "tags") == ["N"]
     assert [len(tag_names(["A", "B"], s)) for s in ("BIO", "IOBES", "IO")] == [5, 9, 3]
 

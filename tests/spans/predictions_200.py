@@ -4,7 +4,36 @@ from __future__ import annotations
 
 import random
 
-WORDS = "The the a an An cat dogs Paris New York 1990 3,000 $5 U.S. don't rock'n'roll co-op Müller café — – theatre Another % ( ) it's A.".split()
+WORDS = [
+    "The",
+    "the",
+    "a",
+    "an",
+    "An",
+    "cat",
+    "dogs",
+    "Paris",
+    "New",
+    "York",
+    "1990",
+    "3,000",
+    "$5",
+    "U.S.",
+    "don't",
+    "rock'n'roll",
+    "co-op",
+    "Müller",
+    "café",
+    "—",
+    "–",
+    "theatre",
+    "Another",
+    "%",
+    "(",
+    ")",
+    "it's",
+    "A.",
+]
 EDGES = [
     ([], ""), ([], "Paris"), ([], "the"), (["the"], ""), (["the"], "a"), (["The"], "the cat"), (["the", "Paris"], ""), (["..."], "!"),
     (["Paris"], ""), (["Paris"], "   "), (["Paris"], "the Paris."), (["paris"], "PARIS!"), (["New York"], "York New"),
@@ -24,7 +53,9 @@ def questions() -> list[tuple[list[str], str]]:
         if answers and draw.random() < 0.6:  # something near an answer
             words = draw.choice(answers).split()
             cut = words[draw.randint(0, 1) :] + draw.choices(WORDS, k=draw.randint(0, 2))
-            said = draw.choice([str.upper, str.lower, str.title, str])(draw.choice(["", "the ", '"']) + " ".join(cut) + draw.choice(["", ".", "!"]))
+            said = draw.choice([str.upper, str.lower, str.title, str])(
+                draw.choice(["", "the ", '"']) + " ".join(cut) + draw.choice(["", ".", "!"])
+            )
         else:
             said = draw.choice(["", " ".join(draw.choices(WORDS, k=3))])
         rows.append((answers, said))

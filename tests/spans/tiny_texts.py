@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = "anna bert carla dora emil frida gustav hanna".split()
-CITIES = "berlin paris oslo rome vienna madrid lisbon athens".split()
-FOODS = "bread rice fish soup cake apples cheese nuts".split()
+NAMES = ["anna", "bert", "carla", "dora", "emil", "frida", "gustav", "hanna"]
+CITIES = ["berlin", "paris", "oslo", "rome", "vienna", "madrid", "lisbon", "athens"]
+FOODS = ["bread", "rice", "fish", "soup", "cake", "apples", "cheese", "nuts"]
 
 
 def tiny_bert(folder: Path, lines: list[str], *, size: int = 32, seed: int = 0) -> Path:
@@ -22,7 +22,9 @@ def tiny_bert(folder: Path, lines: list[str], *, size: int = 32, seed: int = 0) 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(lines, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator(
+        lines, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -61,15 +63,31 @@ def columns(n: int, *, seed: int = 0, scheme: str = "BIO") -> str:
     for _ in range(n):
         name, city, food = rng.choice(NAMES), rng.choice(CITIES), rng.choice(FOODS)
         long = rng.random() < 0.5
-        place = [("new", "B-LOC"), (city, "I-LOC" if scheme == "BIO" else "E-LOC")] if long else [(city, "B-LOC" if scheme == "BIO" else "S-LOC")]
-        rows = [(name, "B-PER" if scheme == "BIO" else "S-PER"), ("likes", "O"), (food, "O"), ("in", "O"), *place, (".", "O")]
+        place = (
+            [("new", "B-LOC"), (city, "I-LOC" if scheme == "BIO" else "E-LOC")]
+            if long
+            else [(city, "B-LOC" if scheme == "BIO" else "S-LOC")]
+        )
+        rows = [
+            (name, "B-PER" if scheme == "BIO" else "S-PER"),
+            ("likes", "O"),
+            (food, "O"),
+            ("in", "O"),
+            *place,
+            (".", "O"),
+        ]
         lines += [f"{word} x {tag}" for word, tag in rows] + [""]
     return "\n".join(lines)
 
 
 def vocabulary() -> list[str]:
     """Sentences with all the words."""
-    return [f"{n} lives in new {c} and eats {f}. where does {n} live? who likes {f}" for n in NAMES for c in CITIES for f in FOODS]
+    return [
+        f"{n} lives in new {c} and eats {f}. where does {n} live? who likes {f}"
+        for n in NAMES
+        for c in CITIES
+        for f in FOODS
+    ]
 
 
 def write_questions(path: Path, n: int, **how) -> Path:

@@ -18,6 +18,8 @@ from headstart.tasks.task import TaskOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "spans"))
 pytest.importorskip("transformers")
+import itertools
+
 from tiny_texts import CITIES, tiny_bert, vocabulary
 
 
@@ -55,12 +57,14 @@ def test_windows_hold_the_question_and_every_letter_of_the_context(tokenizer):
             assert tokenizer.convert_ids_to_tokens(int(window.ids[token])).removeprefix("##") == context[start:end]
             seen[start:end] += 1
     assert all(seen[i] for i, c in enumerate(context) if c != " ")
-    both = [b.places[b.first][0] < a.places[a.end - 1][1] for a, b in zip(mine, mine[1:], strict=False)]
+    both = [b.places[b.first][0] < a.places[a.end - 1][1] for a, b in itertools.pairwise(mine)]
     assert all(both)  # neighbours overlap
 
 
 def test_long_questions_and_tiny_windows_leave_room_for_the_context(tokenizer):
-    cut = windows_of([("who lives in rome? " * 20, "anna lives in rome and eats fish. " * 3)], TextPreprocessing(tokenizer, 24))
+    cut = windows_of(
+        [("who lives in rome? " * 20, "anna lives in rome and eats fish. " * 3)], TextPreprocessing(tokenizer, 24)
+    )
     assert all(window.end - window.first > 24 // 3 for window in cut[:1])
     assert max(len(window) for window in cut) <= 24
 
@@ -86,7 +90,9 @@ def test_windows_become_batches(tokenizer):
 def test_targets_are_where_the_answer_stands_and_the_first_token_elsewhere(tokenizer):
     context = " ".join(["bert eats fish."] * 8) + " anna lives in rome."
     at = context.index("rome")
-    dataset = data(("where?", context, [("rome", at)]), ("where?", context, []), ("who?", "bert, anna eats.", [(" anna ", 5)]))
+    dataset = data(
+        ("where?", context, [("rome", at)]), ("where?", context, []), ("who?", "bert, anna eats.", [(" anna ", 5)])
+    )
     task = QuestionAnswering.learn(dataset, TaskOptions())
     windows = task.windows(dataset, TextPreprocessing(tokenizer, 24))
     found = 0
@@ -178,7 +184,9 @@ def test_the_threshold_is_the_best_of_all():
         task = QuestionAnswering(("answer", "no answer"))
 
         def total(threshold, found=found, labels=labels):
-            return sum(f1(a.best[0] if a.margin >= threshold else "", label) for a, label in zip(found, labels, strict=True))
+            return sum(
+                f1(a.best[0] if a.margin >= threshold else "", label) for a, label in zip(found, labels, strict=True)
+            )
 
         tuned = task.tuned(found, labels)
         best = max(total(t) for t in [*(a.margin for a in found), 99])

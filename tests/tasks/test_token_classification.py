@@ -60,7 +60,11 @@ def window(places, first=0):
 def test_words_without_a_token_of_their_own_and_tokens_of_no_letters():
     words = ((0, 2), (2, 4), (5, 9))
     assert first_tokens(window([(0, 4), (4, 4), (5, 7), (7, 9)]), words) == {0: 0, 2: 2}  # one token for two words
-    assert first_tokens(window([(0, 1), (1, 2), (2, 4), (4, 9)]), words) == {0: 0, 1: 2, 2: 3}  # a space before the word
+    assert first_tokens(window([(0, 1), (1, 2), (2, 4), (4, 9)]), words) == {
+        0: 0,
+        1: 2,
+        2: 3,
+    }  # a space before the word
     assert first_tokens(window([(7, 9)]), words) == {}  # the word began in the window before
     assert first_tokens(window([]), ()) == {}
 
@@ -76,7 +80,10 @@ def test_the_loss_is_the_mean_over_first_tokens_and_masses_are_words():
     task_targets = torch.tensor(targets)
     assert task.loss(torch.tensor(outputs), task_targets).item() == pytest.approx(by_hand, abs=1e-6)
     assert task.mass(task_targets) == 3
-    parts = [task.loss(torch.tensor(outputs[i : i + 1]), task_targets[i : i + 1]) * task.mass(task_targets[i : i + 1]) for i in (0, 1)]
+    parts = [
+        task.loss(torch.tensor(outputs[i : i + 1]), task_targets[i : i + 1]) * task.mass(task_targets[i : i + 1])
+        for i in (0, 1)
+    ]
     assert (sum(parts) / 3).item() == pytest.approx(by_hand, abs=1e-6)
     none = torch.full((1, 9), IGNORED)
     assert task.loss(torch.tensor(outputs[:1]), none).item() == 0
@@ -112,7 +119,11 @@ def test_a_word_in_two_windows_is_read_far_from_their_ends():
     left, right = window([(0, 1), (2, 3), (4, 5)]), window([(2, 3), (4, 5), (6, 7)])
     one, none = 1.0, 0.0
     # word 1 is in the middle of the left window, word 2 in the middle of the right one
-    said = task.tagged("a b c d", words, [(left, np.array([[none, one, none], [0.9] * 3])), (right, np.array([[none, one, none], [0.9] * 3]))])
+    said = task.tagged(
+        "a b c d",
+        words,
+        [(left, np.array([[none, one, none], [0.9] * 3])), (right, np.array([[none, one, none], [0.9] * 3]))],
+    )
     assert [(s.start, s.end) for s in said.spans] == [(2, 5)]
 
 

@@ -67,9 +67,9 @@ def read_squad(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool 
     if left_out:
         some = ", ".join(name for name, _ in left_out[:SHOWN])
         notes.append(f"{len(left_out)} questions have no answer in their context and are left out ({some}{', ...' if len(left_out) > SHOWN else ''}).")  # fmt: skip
-    chinese = sum(label.chinese for label in labels)
-    if chinese:
-        notes.append(f"{chinese} questions are about Chinese texts and are scored by the rules of CMRC 2018, the others by those of SQuAD.")  # fmt: skip
+    in_chinese = sum(label.chinese for label in labels)
+    if in_chinese:
+        notes.append(f"{in_chinese} of {len(pairs)} questions are about Chinese texts and are scored by the rules of CMRC 2018.")  # fmt: skip
     kinds = (ANSWER, NO_ANSWER) if any(not label.texts for label in labels) else (ANSWER,)
     return Dataset(
         inputs=pairs, labels=objects(labels), classes=kinds, splits=np.array(splits, dtype="U5"), groups=_groups(places), root=root,

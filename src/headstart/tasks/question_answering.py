@@ -197,7 +197,9 @@ def best_spans(logits: np.ndarray, places: np.ndarray, longest: int) -> list[tup
     fits = (size > 0) & (size <= longest) & there[:, None] & there[None, :] & np.triu(np.ones(size.shape, dtype=bool))
     scores = np.where(fits, logits[0][:, None].astype(np.float64) + logits[1][None, :], -np.inf)
     flat = scores.ravel()
-    top = np.argpartition(-flat, min(N_BEST, len(flat)) - 1)[:N_BEST] if len(flat) else []
+    if not len(flat):
+        return []
+    top = np.argpartition(-flat, min(N_BEST, len(flat)) - 1)[:N_BEST]
     rows = len(ends)
     return [(float(flat[k]), int(starts[k // rows]), int(ends[k % rows])) for k in top if np.isfinite(flat[k])]
 

@@ -98,8 +98,9 @@ class TokenClassification(Task):
         )
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The mean over the words' first tokens of outputs (B, T, tags) and targets (B, >= T)."""
-        wanted = targets[:, : outputs.shape[1]]
+        """The mean over the words' first tokens of outputs (B, T, tags) and targets (B, any): what these lack is no word."""
+        n = outputs.shape[1]
+        wanted = torch.nn.functional.pad(targets[:, :n], (0, max(0, n - targets.shape[1])), value=IGNORED)
         total = torch.nn.functional.cross_entropy(
             outputs.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
         )
