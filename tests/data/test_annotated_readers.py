@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart.data.annotated_reader import read_annotated
 from headstart.data.annotations import Span
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
@@ -155,6 +156,27 @@ def test_json_with_spans_and_with_tokens(tmp_path):
         json.dumps([{"tokens": ["In", "New", "York"], "ner_tags": ["O", "B-LOC", "I-LOC"]}]), encoding="utf-8"
     )
     assert read_dataset(tokens).labels[0].spans == (Span(3, 11, "LOC"),)
+
+
+def test_lists_of_classes_are_no_spans(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": f"some text number {i} here", "labels": ["a"] * (i % 2) + ["b"] * (i % 3 == 0)} for i in range(12)]
+    rows[0]["labels"] = []
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert read_annotated(path, "auto", {}, {}) is None
+    with pytest.raises(DataError, match="no data for --task token_classification"):
+        read_annotated(path, "token_classification", {}, {})
+
+
+def test_labels_are_not_needed_to_predict(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one", "labels": ["a"]}\n{"text": "two"}\n', encoding="utf-8")
+    assert read_annotated(path, "token_classification", {}, {}, labelled=False).labels is None
+    path.write_text('{"tokens": ["co-op", "x"]}\n', encoding="utf-8")
+    assert read_annotated(path, "token_classification", {}, {}, labelled=False).labels[0].words == ((0, 5), (6, 7))
+    path = tmp_path / "a.conll"
+    path.write_text("co-op\nx\n", encoding="utf-8")
+    assert read_annotated(path, "token_classification", {}, {}, labelled=False).labels[0].words == ((0, 5), (6, 7))
 
 
 @pytest.mark.parametrize(

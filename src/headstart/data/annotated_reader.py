@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart.data.dataset import Dataset
 from headstart.data.squad_reader import is_squad, read_squad
-from headstart.data.tagging_reader import are_records, looks_like_columns, parse_json, read_tagged
+from headstart.data.tagging_reader import are_records, first_records, looks_like_columns, parse_json, read_tagged
 from headstart.errors import DataError, sentence
 
 COLUMNS = (".conll", ".conll03", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".ner")
@@ -36,7 +36,7 @@ def read_annotated(
     if task not in ("auto", *ANNOTATED):
         return None
     files = [root] if root.is_file() else _of_splits(root, splits)
-    found = [(path, *one) for path in files if (one := _kind(path, task)) is not None]
+    found = [(path, *one) for path in files if (one := _kind(path, task, labelled)) is not None]
     kinds = {kind for _, kind, _ in found}
     if not found:
         if task in ANNOTATED:
@@ -55,7 +55,11 @@ def read_annotated(
                 )
             )
     read = [(path, _split(path, splits) if root.is_dir() else "", held) for path, _, held in found]
-    return read_squad(read, str(root), labelled=labelled) if kinds == {ANNOTATED[1]} else read_tagged(read, str(root))
+    return (
+        read_squad(read, str(root), labelled=labelled)
+        if kinds == {ANNOTATED[1]}
+        else read_tagged(read, str(root), labelled=labelled)
+    )
 
 
 def _of_splits(root: Path, splits: dict[str, str]) -> list[Path]:
@@ -70,14 +74,16 @@ def _split(path: Path, splits: dict[str, str]) -> str:
     return next((splits[part] for part in stem if part in splits), "")
 
 
-def _kind(path: Path, task: str) -> tuple[str, Any] | None:
+def _kind(path: Path, task: str, labelled: bool) -> tuple[str, Any] | None:
     """The task that a file is of, and what it holds where it is JSON."""
     suffix = path.suffix.lower()
     if suffix in JSON:
         if suffix == ".gz" and not path.stem.lower().endswith((".json", ".jsonl")):
             return None
+        if suffix == ".jsonl" and task == "auto" and not are_records(first_records(path)):
+            return None  # a table, which may be larger than memory
         held = parse_json(path)
-        kind = ANNOTATED[1] if is_squad(held) else ANNOTATED[0] if are_records(held) else None
+        kind = ANNOTATED[1] if is_squad(held) else ANNOTATED[0] if are_records(held, labelled=labelled) else None
         return None if kind is None or task not in ("auto", kind) else (kind, held)
     columns = suffix in COLUMNS or (suffix in PLAIN and (task == ANNOTATED[0] or looks_like_columns(path)))
     return (ANNOTATED[0], None) if columns and task != ANNOTATED[1] else None

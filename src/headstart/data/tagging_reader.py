@@ -58,10 +58,11 @@ def looks_like_columns(path: Path, lines: int = 100) -> bool:
     return tagged > 0
 
 
-def read_columns(path: Path) -> Iterator[tuple[str, Spans, str, str]]:
+def read_columns(path: Path, *, labelled: bool = True) -> Iterator[tuple[str, Spans, str, str]]:
     """Sentences of a file in columns: text, spans, name, document.
 
-    The first column is the token, the last its tag; an empty line ends a sentence, ``-DOCSTART-`` begins a document.
+    The first column is the token, the last its tag; an empty line ends a sentence, ``-DOCSTART-`` begins a document. With ``labelled=False`` the
+    tag may be missing and is not read.
 
     Raises:
         DataError: a line of one column, or a file that is not UTF-8.
@@ -87,12 +88,12 @@ def read_columns(path: Path) -> Iterator[tuple[str, Spans, str, str]]:
             continue
         if line.startswith("# ") and not TAG.fullmatch(cells[-1]):
             continue
-        if len(cells) < 2:
+        if len(cells) < 2 and labelled:
             raise DataError(
                 sentence("a line has no tag behind its token", where=f"{path}, line {number}", got=line[:60], allowed="TOKEN ... TAG, and an empty line between sentences")
             )  # fmt: skip
         tokens.append(cells[0])
-        tags.append(cells[-1])
+        tags.append(cells[-1] if labelled else "O")
     scheme = scheme_of({tag for _, found, _, _ in sentences for tag in found})
     for words, found, line_number, document in sentences:
         text, spans = from_tags(words, found, scheme)
@@ -114,22 +115,25 @@ def from_tags(words: list[str], tags: list[str], scheme: str) -> tuple[str, Span
     return text, Spans(spans, tuple(places), scheme)
 
 
-def read_records(path: Path, records: list[Any]) -> Iterator[tuple[str, Spans | None, str, str]]:
+def read_records(
+    path: Path, records: list[Any], *, labelled: bool = True
+) -> Iterator[tuple[str, Spans | None, str, str]]:
     """Texts of JSON records: ``{"text", "spans": [{"start", "end", "label"}]}``, spans also as ``[start, end, label]`` and under
-    ``entities`` or ``labels``; or ``{"tokens", "tags"}``. Text, spans (``None`` where the record has none), name, document.
+    ``entities`` or ``labels``; or ``{"tokens", "tags"}``. Text, spans (``None`` where the record has none, and with ``labelled=False``), name,
+    document.
 
     Raises:
         DataError: a record of another kind, or a span outside of its text.
     """
-    tagged = [record for record in records if _first(record, TOKENS)]
+    tagged = [record for record in records if labelled and _first(record, TOKENS)]
     scheme = scheme_of({str(tag) for record in tagged for tag in record.get(_first(record, TAGS) or "", [])})
     for i, record in enumerate(records, 1):
         where = f"{path}, record {i}"
         words = _first(record, TOKENS)
         if words:
-            tags = record.get(_first(record, TAGS) or "")
+            tags = record.get(_first(record, TAGS) or "") if labelled else None
             if tags is None:
-                yield from_tags(list(record[words]), ["O"] * len(record[words]), "BIO")[0], None, f"record {i}", ""
+                yield *from_tags(list(record[words]), ["O"] * len(record[words]), "BIO"), f"record {i}", ""
                 continue
             if len(tags) != len(record[words]) or not all(isinstance(tag, str) for tag in tags):
                 raise DataError(
@@ -141,7 +145,7 @@ def read_records(path: Path, records: list[Any]) -> Iterator[tuple[str, Spans | 
         if name is None:
             raise DataError(sentence("a record has no text", where=where, got=sorted(record)[:8] if isinstance(record, dict) else type(record).__name__, allowed=list(TEXTS)))  # fmt: skip
         text = str(record[name])
-        spans = None if marks is None else Spans(_spans(record[marks], text, where))
+        spans = None if marks is None or not labelled else Spans(_spans(record[marks], text, where))
         yield text, spans, str(record.get("id", f"record {i}")), ""
 
 
@@ -171,19 +175,42 @@ def _first(record: Any, keys: tuple[str, ...]) -> str | None:
     return next((key for key in keys if isinstance(record, dict) and isinstance(record.get(key), (list, str))), None)
 
 
-def are_records(held: Any) -> bool:
-    """Whether a parsed JSON file, or lines of one, are texts with spans or tokens with tags."""
-    if not isinstance(held, list) or not held or not isinstance(held[0], dict):
+def are_records(held: Any, *, labelled: bool = True) -> bool:
+    """Whether a parsed JSON file, or lines of one, are texts with spans or tokens with tags; with ``labelled=False`` texts or tokens are
+    enough."""
+    if not isinstance(held, list) or not held or not all(isinstance(one, dict) for one in held):
         return False
-    one = held[0]
-    marks = one.get(_first(one, SPANS) or "")
-    spans = (
-        _first(one, TEXTS) is not None and isinstance(marks, list) and all(isinstance(m, (dict, list)) for m in marks)
-    )
-    tokens, tags = _first(one, TOKENS), _first(one, TAGS)
-    return spans or (
-        tokens is not None and tags is not None and isinstance(one[tokens], list) and isinstance(one[tags], list)
-    )
+    if not labelled:
+        return all(_first(one, TEXTS) or _first(one, TOKENS) for one in held)
+    marked = 0
+    for one in held:
+        tokens, tags, marks = (_first(one, keys) for keys in (TOKENS, TAGS, SPANS))
+        if tokens and tags:
+            if not (isinstance(one[tokens], list) and isinstance(one[tags], list)):
+                return False
+            marked += 1
+        elif _first(one, TEXTS) and marks:
+            if not isinstance(one[marks], list) or not all(isinstance(mark, (dict, list)) for mark in one[marks]):
+                return False  # names of classes
+            marked += len(one[marks])
+        else:
+            return False
+    return marked > 0
+
+
+def first_records(path: Path, n: int = 100) -> list[Any]:
+    """The first records of a .jsonl file; none where a line is no JSON."""
+    found = []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for line in file:
+                if line.strip():
+                    found.append(json.loads(line))
+                if len(found) == n:
+                    break
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return []
+    return found
 
 
 def parse_json(path: Path) -> Any:
@@ -204,18 +231,20 @@ def parse_json(path: Path) -> Any:
         raise DataError(sentence("this file is no JSON in UTF-8", where=str(path), got=str(error)[:100])) from None
 
 
-def read_tagged(files: list[tuple[Path, str, Any]], root: str) -> Dataset:
+def read_tagged(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool = True) -> Dataset:
     """Texts with :class:`headstart.data.annotations.Spans`; labels are ``None`` where no record has any.
 
     Args:
         files: (path, split or ``""``, parsed JSON or ``None`` for columns).
+        labelled: ``False``: spans are not read, but words are where the files say them.
     """
     texts: list[str] = []
     labels: list[Spans | None] = []
     names, splits, documents = [], [], []
     for path, split, held in files:
         prefix = f"{path.name}, " if len(files) > 1 else ""
-        for text, spans, name, document in read_columns(path) if held is None else read_records(path, held):
+        rows = read_columns(path, labelled=labelled) if held is None else read_records(path, held, labelled=labelled)
+        for text, spans, name, document in rows:
             texts.append(text)
             labels.append(spans)
             names.append(prefix + name)
