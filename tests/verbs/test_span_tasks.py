@@ -36,7 +36,7 @@ def answers(root):
         epochs=2,
         out=root / "answers",
         baselines=["scratch", "probe"],
-        max_length=24,
+        max_length=16,
         **HOW,
     )
 
@@ -151,7 +151,11 @@ def test_options_that_would_do_nothing_are_refused(root, answers):
         hs.evaluate(answers.path, root / "q.json", adapt="tent")
     with pytest.raises(DataError, match="no such file of questions"):
         hs.predict(answers.path, "nowhere.json")
-    with pytest.raises(HandshakeError, match="multitask compares heads that read one vector a text"):
+    with pytest.raises(HandshakeError, match="rank works with heads that read one vector a text"):
+        hs.rank(root / "q.json", sources=[str(root / "tiny")])
+    with pytest.raises(SourceError, match="ranked by one vector a text"):
+        hs.fit(root / "q.json", sources=["bundled/minilm", str(root / "tiny")], out=root / "no", **HOW)
+    with pytest.raises(HandshakeError, match="multitask works with heads that read one vector a text"):
         hs.multitask([root / "q.json", root / "tags.conll"], source=str(root / "tiny"), out=root / "no")
 
 
@@ -163,7 +167,7 @@ def test_without_a_strategy_a_task_by_token_is_fine_tuned(root):
     assert run.metrics["strategy"]["name"] == "finetune"
     steps = {step.name: step.value for step in hs.plan(root / "q.json", source=str(root / "tiny")).steps}
     assert steps["strategy"] == "finetune"
-    with pytest.raises(HandshakeError, match="tune compares heads that read one vector a text"):
+    with pytest.raises(HandshakeError, match="tune works with heads that read one vector a text"):
         hs.tune(root / "q.json", source=str(root / "tiny"), trials=2, out=root / "tuned")
 
 

@@ -63,7 +63,7 @@ def load(
         name,
         backbone,
         tokenizer,
-        _limit(folder, config, tokenizer, max_length),
+        _limit(folder, config, tokenizer, own.get("size") if max_length is None else max_length),
         report,
         licence=own.get("licence", licence),
         description=own.get("description", description),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import RecipeError, sentence
+from headstart.errors import RecipeError, SourceError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
 from headstart.progress import SILENT, Progress
@@ -135,6 +135,9 @@ def find_source(
     most = 500 if budget is not None and budget < 180 else 2000
     ranking = layers = None
     name = recipe.source
+    if name == "auto" and TASKS[target.dataset.task].by_token:
+        name = _the_one(recipe.sources)
+        progress.say(f"source {name}: sources are ranked by one vector a text, so none were ranked")
     if name == "auto":
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
@@ -157,6 +160,19 @@ def find_source(
         )
         progress.say(layers.why)
     return source, ranking, layers
+
+
+def _the_one(named: list[str]) -> str:
+    """The source of a task by token, where none is named: the only candidate, or the bundled one of texts.
+
+    Raises:
+        SourceError: several candidates.
+    """
+    if len(named) > 1:
+        raise SourceError(
+            sentence("sources are ranked by one vector a text, but this task reads each token", got=", ".join(named), fix=f"--source {named[0]}")
+        )  # fmt: skip
+    return named[0] if named else "bundled/minilm"
 
 
 def source_for(name: str, recipe: Recipe, target: Prepared) -> Source:

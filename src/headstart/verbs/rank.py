@@ -14,6 +14,7 @@ from headstart.sources import list_sources, load_source
 from headstart.sources.source import Source
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare
+from headstart.verbs.settings import refuse_by_token
 
 
 def candidates(named: Sequence[str] = ()) -> list[str]:
@@ -126,6 +127,7 @@ def rank(
         labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter,
         progress=progress,
     )  # fmt: skip
+    refuse_by_token(target.dataset.task, "rank")
     how: dict[str, Any] = {
         "device": str(pick_device(device)),
         "seed": seed,

@@ -96,7 +96,7 @@ def refuse_by_token(name: str, verb: str) -> None:
     """
     if TASKS[name].by_token:
         raise HandshakeError(
-            sentence(f"{verb} compares heads that read one vector a text, but this task reads each token", where=f"--task {name}",
+            sentence(f"{verb} works with heads that read one vector a text, but this task reads each token", where=f"--task {name}",
                      fix="headstart fit DATA --strategy finetune")
         )  # fmt: skip
 
