@@ -147,7 +147,7 @@ def test_options_that_would_do_nothing_are_refused(root, answers):
         hs.fit(root / "q.json", source="bundled/glyphs", out=root / "no", **HOW)
     with pytest.raises(RunError, match="means nothing for what this model predicts"):
         hs.predict(answers.path, [("a?", "b")], tta=2)
-    with pytest.raises(RunError, match="adapts to nothing"):
+    with pytest.raises(RunError, match="this run reads texts"):
         hs.evaluate(answers.path, root / "q.json", adapt="tent")
     with pytest.raises(DataError, match="no such file of questions"):
         hs.predict(answers.path, "nowhere.json")

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from headstart.data.windows import Window, collate
 from headstart.data.text_chunks import CHUNKS, in_windows, stride
 from headstart.data.text_cut import beginning
+from headstart.data.windows import Window, collate
 from headstart.errors import SourceError, sentence
 
 Text = str | tuple[str, str]
