@@ -76,7 +76,7 @@ def test_mistakes_of_spans_by_kind():
     scoring, task = SCORING["token_classification"], TokenClassification(TYPES)
     assert scoring.details(found, labels, task)["span_mistakes"] == {"type": 1, "ends": 1, "missed": 1, "made_up": 1}
     (worst,) = scoring.worst(found, labels, task, TYPES)
-    assert worst.note == "6 spans"
+    assert worst.note == "6 wrong"
 
 
 def an_answer(text, confidence=0.5):

@@ -36,7 +36,7 @@ def answers(root):
         epochs=2,
         out=root / "answers",
         baselines=["scratch", "probe"],
-        max_length=16,
+        max_length=12,
         **HOW,
     )
 

@@ -75,7 +75,7 @@ class TokenScoring(SumScoring):
         return [
             Worst(
                 i, str(Spans(tuple(sorted(set(labels[i].spans) - set(found[i].spans))))), str(Spans(tuple(sorted(set(found[i].spans) - set(labels[i].spans))))),
-                float(min(found[i].confidences, default=found[i].sure)), f"{len(wrong[i])} spans",
+                float(min(found[i].confidences, default=found[i].sure)), f"{len(wrong[i])} wrong",
             )
             for i in order
         ]  # fmt: skip
