@@ -53,7 +53,9 @@ def fitted(problem: Problem, method: str, seed: int) -> np.ndarray:
         from headstart.training.classical import fit_classical
 
         assert problem.train.labels is not None
-        model = fit_classical(problem.train.inputs, problem.train.labels, Classification(problem.train.classes), seed=seed)
+        model = fit_classical(
+            problem.train.inputs, problem.train.labels, Classification(problem.train.classes), seed=seed
+        )
         return model.predict(problem.test.inputs).argmax(1)
     source, cpu = load_source("bundled/minilm"), torch.device("cpu")
     if method == "zeroshot":

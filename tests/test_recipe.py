@@ -32,7 +32,7 @@ def test_all_problems_are_told_at_once():
         ("batch_size", "big", "or 'auto'"),
         ("epochs", 0, "bad value of epochs in the recipe: got 0; allowed: greater than or equal to 1"),
         ("optimizer", "adam", "got 'adam'; allowed: 'adamw' or 'sgd'"),
-        ("metric", "f1", "bad value of metric in the recipe: got 'f1'"),
+        ("metric", "f7", "bad value of metric in the recipe: got 'f7'"),
     ],
 )
 def test_values_out_of_range(key, value, words):

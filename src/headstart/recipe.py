@@ -32,7 +32,7 @@ BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot")
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
     "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
-    "hierarchical_distance",
+    "hierarchical_distance", "f1", "exact_match", "precision", "recall",
 )  # fmt: skip
 """Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
 
@@ -68,7 +68,17 @@ class Recipe(BaseModel):
     )
     source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
 
-    task: Literal["auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical"] = Field(
+    task: Literal[
+        "auto",
+        "classification",
+        "multilabel",
+        "regression",
+        "ordinal",
+        "embedding",
+        "hierarchical",
+        "token_classification",
+        "question_answering",
+    ] = Field(
         "auto",
         description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
     )

@@ -20,7 +20,7 @@ LabelCol = typer.Option(None, "--label-col", help="Column of a table with the la
 Task = typer.Option(
     None,
     "--task",
-    help="classification, multilabel, regression, hierarchical, ordinal or embedding [auto].",
+    help="classification, multilabel, regression, hierarchical, ordinal, embedding, token_classification or question_answering [auto].",
     show_default=False,
 )
 LabelDelimiter = typer.Option(

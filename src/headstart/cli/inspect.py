@@ -28,7 +28,10 @@ classes with too few examples; of texts: lengths, scripts, encodings, empty ones
 headstart inspect flowers/          headstart inspect labels.csv --group patient --json
 """
 
-COUNTED = {"multilabel": "labels", "regression": "fifths of a quantity", "embedding": "identities", "ordinal": "ranks"}
+COUNTED = {
+    "multilabel": "labels", "regression": "fifths of a quantity", "embedding": "identities", "ordinal": "ranks", "token_classification": "types of spans",
+    "question_answering": "kinds of questions",
+}  # fmt: skip
 """What the classes are called by the task that was asked for or guessed."""
 
 

@@ -14,7 +14,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "task": (
         str,
         DATA,
-        "classification, multilabel, regression, hierarchical, ordinal or embedding [auto: one of the first four, by the labels].",
+        "classification, multilabel, regression, hierarchical, ordinal, embedding, token_classification or question_answering [auto: by the labels].",
     ),
     "label_delimiter": (str, DATA, "What separates several labels in one cell of a table (multilabel)."),
     "order": (str, DATA, "Names of the ranks from low to high, with commas (ordinal) [by number]."),

@@ -38,12 +38,10 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     looks = [pair for pair in looks if frozenset(pair) not in exact]
     leaks = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
-    conflicts = [group for group in copies if len({dataset.labels[i].tobytes() for i in group}) > 1]
+    conflicts = [group for group in copies if len({_label(dataset, i) for i in group}) > 1]
     # pictures that look alike may well be of two classes; texts of nearly the same words hardly
     near_conflicts = [
-        (i, j)
-        for i, j in looks
-        if dataset.modality == "text" and dataset.labels[i].tobytes() != dataset.labels[j].tobytes()
+        (i, j) for i, j in looks if dataset.modality == "text" and _label(dataset, i) != _label(dataset, j)
     ]
     few = {name: n for name, n in counts.items() if n < FEW}
     info: dict[str, Any] = {
@@ -90,6 +88,11 @@ def _copies(dataset: Dataset) -> list[list[int]]:
     for i, digest in enumerate(dataset.digests):
         where.setdefault(str(digest), []).append(i)
     return [group for group in where.values() if len(group) > 1]
+
+
+def _label(dataset: Dataset, index: int) -> Any:
+    assert dataset.labels is not None
+    return dataset.labels[index] if dataset.annotated else dataset.labels[index].tobytes()
 
 
 def _pairs(group: list[int]) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.annotations import held
 from headstart.data.text_column import TextColumn
 
 Reference = Any
@@ -20,6 +21,7 @@ MODALITIES = ("image", "text")
 STAND_INS = {
     "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
     "embedding": "the identities", "hierarchical": "the leaves",
+    "token_classification": "each text's rarest type", "question_answering": "questions with and without an answer",
 }  # fmt: skip
 """What one class an image is, for the tasks that have something else."""
 
@@ -32,7 +34,7 @@ class Dataset:
         images: n references, see :data:`Reference`.
         labels: what is known of each image, by ``task``: int64 (n,), an index into ``classes`` (classification, ordinal: the rank,
             embedding: the identity, hierarchical: the leaf); float32 (n, K) of 0 and 1 (multilabel); float64 (n,)
-            (regression). ``None`` where the images have no labels.
+            (regression); objects (n,) of :mod:`headstart.data.annotations` (spans, answers). ``None`` where the images have no labels.
         classes: the names, in the order of the indices or columns; for regression the name of the quantity.
         splits: n strings out of ``"train"``, ``"valid"``, ``"test"``, or ``""`` where the layout gives none.
         groups: n strings; images that share one must stay in one split (a patient, a lot, a video); or ``None``.
@@ -42,6 +44,7 @@ class Dataset:
         modality: what the inputs are, one of :data:`MODALITIES`.
         names: n strings, what tables call the inputs (a file), or int64 (n,), the rows of a table; or ``None``: by their references.
         copies: int64 (n,); inputs with one number are copies or nearly so, and stay in one split; or ``None``: equal ``digests`` do.
+        left_out: (name, reason) of what the reader could not use.
         notes: sentences for the user about what was guessed or left out.
         task: what the labels are of, one of :data:`headstart.data.labels.TASKS`.
     """
@@ -58,6 +61,7 @@ class Dataset:
     task: str = "classification"
     modality: str = "image"
     names: np.ndarray | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
     copies: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -95,11 +99,27 @@ class Dataset:
         return self.subset(np.flatnonzero(self.splits == split))
 
     @property
+    def several(self) -> bool:
+        """Whether an input may hold several of the classes, or none."""
+        return self.task == "multilabel" or self.annotated
+
+    @property
+    def annotated(self) -> bool:
+        """Whether the labels lie inside the texts (:mod:`headstart.data.annotations`)."""
+        return self.labels is not None and self.labels.dtype == object
+
+    @property
+    def held(self) -> np.ndarray:
+        """float32 (n, K) of 0 and 1: which classes each input holds, for tasks where these are :attr:`several`."""
+        assert self.labels is not None
+        return held(self.labels, self.classes) if self.annotated else self.labels
+
+    @property
     def counts(self) -> np.ndarray:
         """int64 (len(classes),): images a class (a label; all of them for a quantity)."""
         assert self.labels is not None, "counts of an unlabelled data set"
-        if self.task == "multilabel":
-            return self.labels.sum(0).astype(np.int64)
+        if self.several:
+            return self.held.sum(0).astype(np.int64)
         if self.task == "regression":
             return np.array([len(self.labels)])
         return np.bincount(self.labels, minlength=len(self.classes))
@@ -108,6 +128,8 @@ class Dataset:
         """The label of one image as people write it: names joined by a bar, a number, a name."""
         assert self.labels is not None, "the label of an unlabelled image"
         label = self.labels[index]
+        if self.annotated:
+            return str(label)
         if self.task == "multilabel":
             return "|".join(name for name, has in zip(self.classes, label, strict=True) if has) or "none"
         return f"{label:g}" if self.task == "regression" else self.classes[label]
@@ -117,9 +139,10 @@ class Dataset:
         """bool (n, M): what a split should share out evenly. The classes; the labels, and the images without any; fifths of a
         quantity by size."""
         assert self.labels is not None, "members of an unlabelled data set"
-        if self.task == "multilabel":
-            none = self.labels.sum(1) == 0
-            return np.column_stack([self.labels > 0, none]) if none.any() else self.labels > 0
+        if self.several:
+            has = self.held > 0
+            none = ~has.any(1)
+            return np.column_stack([has, none]) if none.any() else has
         strata, names = self.strata
         return np.eye(len(names), dtype=bool)[strata]
 
@@ -135,9 +158,10 @@ class Dataset:
             bins = np.unique(np.searchsorted(edges, self.labels, side="right"), return_inverse=True)[1]
             ends = [(self.labels[bins == b].min(), self.labels[bins == b].max()) for b in range(bins.max() + 1)]
             return bins.astype(np.int64), tuple(f"{low:g} to {high:g}" for low, high in ends)
-        if self.task == "multilabel":
-            rare = np.where(self.labels > 0, self.labels.sum(0), np.inf)
-            label = np.where(self.labels.any(1), rare.argmin(1), len(self.classes))
+        if self.several:
+            has = self.held
+            rare = np.where(has > 0, has.sum(0), np.inf)
+            label = np.where(has.any(1), rare.argmin(1), len(self.classes))
             there, index = np.unique(label, return_inverse=True)
             return index.astype(np.int64), tuple((*self.classes, "none")[i] for i in there)
         return self.labels, self.classes
@@ -165,7 +189,10 @@ class Dataset:
         assert self.digests is not None, "scan() sets the digests first"
         h = hashlib.sha256("\0".join(self.classes).encode())
         h.update("\0".join(map(str, self.digests)).encode())
-        h.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).tobytes())
+        if self.annotated:
+            h.update("\0".join(map(repr, self.labels)).encode())  # type: ignore[arg-type]
+        elif self.labels is not None:
+            h.update(np.ascontiguousarray(self.labels).tobytes())
         h.update("\0".join(map(str, self.splits)).encode())
         return h.hexdigest()[:16]
 

@@ -11,7 +11,16 @@ import numpy as np
 from headstart.data.dataset import Dataset
 from headstart.errors import DataError, near, sentence
 
-TASKS = ("classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical")
+TASKS = (
+    "classification",
+    "multilabel",
+    "regression",
+    "ordinal",
+    "embedding",
+    "hierarchical",
+    "token_classification",
+    "question_answering",
+)
 DELIMITERS = ("|", ";", ",")
 LEVEL = "/"
 """Between the names of a nested class: ``animal/dog``."""
@@ -190,11 +199,15 @@ def align(dataset: Dataset, classes: tuple[str, ...], where: str, fix: str) -> D
     assert dataset.labels is not None
     if dataset.task == "regression" or dataset.task == "embedding":
         return dataset
+    if dataset.task == "question_answering":  # a question without an answer is one for any model
+        return replace(dataset, classes=classes)
     unknown = [name for name in dataset.classes if name not in classes]
     if unknown:
         raise DataError(
             sentence("classes that the model does not know", where=where, got=", ".join(unknown[:5]), allowed=list(classes[:20]), fix=fix)
         )  # fmt: skip
+    if dataset.annotated:
+        return replace(dataset, classes=classes)
     place = np.array([classes.index(name) for name in dataset.classes], dtype=np.int64)
     if dataset.task == "multilabel":
         labels = np.zeros((len(dataset), len(classes)), dtype=np.float32)

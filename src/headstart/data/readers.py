@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.annotated_reader import read_annotated
 from headstart.data.dataset import Dataset, Reference
 from headstart.data.images import INSIDE, is_image
 from headstart.data.kinds import kind_of_inputs
@@ -44,7 +45,8 @@ def read_dataset(
         data: a folder of class folders, with or without ``train``, ``valid`` (or ``val``, ``validation``, ``dev``) and
             ``test`` above them; a .zip of the same; a CSV, TSV, JSONL or Parquet table of paths and labels, or a folder with
             ``metadata.csv`` or ``metadata.jsonl``; a table of texts, or a folder with ``train.csv`` (and ``valid.csv``, ``test.csv``); a
-            folder of .txt files, one folder a class; a data set that Hugging Face's library saved; or ``(inputs, labels)``.
+            folder of .txt files, one folder a class; a data set that Hugging Face's library saved; a SQuAD .json, columns of tokens and tags,
+            JSON of texts and spans, or a folder with one such file a split; or ``(inputs, labels)``.
         path_col, text_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said. A table with a column
             of sentences and none of paths holds texts; two with a comma between are pairs. ``label_col`` may
             name several, separated by commas: columns of 0 and 1, or the levels of nested classes.
@@ -69,6 +71,10 @@ def read_dataset(
     root = Path(data)
     if not root.exists():
         raise DataError(_missing(root))
+    of_tables = {"path-col": path_col, "text-col": text_col, "label-col": label_col, "split-col": split_col, "group": group, "label-delimiter": label_delimiter}  # fmt: skip
+    annotated = read_annotated(root, task, SPLITS, of_tables)
+    if annotated is not None:
+        return annotated
     named = {
         "path_col": path_col,
         "text_col": text_col,

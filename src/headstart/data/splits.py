@@ -52,7 +52,7 @@ def make_splits(
             dataset, splits, units, np.flatnonzero(splits == "train"), "valid", valid, np.random.default_rng([seed, 2])
         )
     left = dataset.members[splits == "train"].sum(0)
-    if dataset.task != "regression" and (left[: len(dataset.classes)] == 0).any():
+    if dataset.task != "regression" and not dataset.annotated and (left[: len(dataset.classes)] == 0).any():
         bare = dataset.classes[int(np.argmin(left[: len(dataset.classes)]))]
         raise DataError(
             sentence(
@@ -141,6 +141,12 @@ def _check_enough(dataset: Dataset) -> None:
                 )
             )
         return
+    if dataset.annotated:
+        if len(dataset) < 5:
+            raise DataError(
+                sentence("too few annotated texts to learn from", where=dataset.root, got=len(dataset), allowed=">= 5")
+            )
+        return
     if dataset.task == "multilabel" and (counts == len(dataset)).any():
         raise DataError(
             sentence(
@@ -220,14 +226,14 @@ def _carve(
     for i in pool[order]:
         by_unit.setdefault(int(units[i]), []).append(int(i))
     turns = list(by_unit.values())
-    if dataset.task == "multilabel":
+    if dataset.several:
         # the rarest label first: what it leaves over can still be evened out by the frequent ones (Sechidis et al. 2011)
         turns.sort(key=lambda unit: have[members[unit].any(0)].min())
     for unit in turns:
         counts = members[unit].sum(0)
         touched = counts > 0
         lack = want - taken
-        if dataset.task == "multilabel":  # while its rarest label lacks images
+        if dataset.several:  # while its rarest label lacks images
             wanted = bool(touched.any()) and lack[np.where(touched, have, len(pool) + 1).argmin()] > 0
         else:  # while one of its classes lacks images, and none would overshoot by more than it lacks
             wanted = (lack[touched] > 0).any() and (counts[touched] <= 2 * np.maximum(lack[touched], 0)).all()

@@ -74,11 +74,20 @@ def _tokens(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray
         yield from zip(whole, preprocessing.token_ids(given), strict=True)
 
 
+def in_windows(facts: dict[str, Any]) -> dict[str, Any]:
+    """:func:`token_facts` for tasks that read texts in windows: what is longer is ``windowed``, and nothing is lost."""
+    return {**facts, "windowed": facts["truncated"], "truncated": 0, "lost": {"median": 0, "max": 0}, "lost_share": 0.0}
+
+
 def token_sentences(facts: dict[str, Any], source: str) -> list[str]:
     """What to say of :func:`token_facts` to the user."""
     n, size = facts["n"], facts["size"]
     about = "" if facts["counted"] == n else f"about (by {facts['counted']} drawn at random) "
-    if facts["truncated"]:
+    if facts.get("windowed"):
+        found = [
+            f"{about}{facts['windowed']} of {n} texts are longer than {size} tokens and are read in windows that overlap; nothing is lost."
+        ]
+    elif facts["truncated"]:
         found = [
             f"{about}{facts['truncated']} of {n} texts are longer than the {size} tokens that are read of each and lose their end: "
             f"{facts['lost']['median']} tokens at the median, {100 * facts['lost_share']:.1f} % of all tokens; --max-length reads more, as far as "

@@ -11,6 +11,7 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.text_column import TextColumn
 from headstart.data.text_preprocessing import Text, TextPreprocessing
+from headstart.data.windows import Window
 
 WINDOW = 32
 """Batches that are drawn, and then sorted by length, together."""
@@ -60,9 +61,9 @@ def _mixed(rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.nd
     return np.concatenate([pieces[rng.permutation(len(pieces))].ravel(), rows[whole:]])
 
 
-def length(text: Text) -> int:
-    """Letters of a text or a pair, which tell its tokens well enough to sort by."""
-    return len(text) if isinstance(text, str) else sum(map(len, text))
+def length(text: Text | Window) -> int:
+    """Letters of a text or a pair, which tell its tokens well enough to sort by; the tokens of a window."""
+    return len(text) if isinstance(text, (str, Window)) else sum(map(len, text))
 
 
 def letters_of(dataset: Dataset, rows: np.ndarray) -> np.ndarray:

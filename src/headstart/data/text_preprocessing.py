@@ -13,6 +13,7 @@ import torch
 
 from headstart.data.text_chunks import CHUNKS, in_windows, stride
 from headstart.data.text_cut import beginning
+from headstart.data.windows import Window, collate
 from headstart.errors import SourceError, sentence
 
 Text = str | tuple[str, str]
@@ -55,7 +56,9 @@ class TextPreprocessing:
 
     def __call__(self, texts: Sequence[Text]) -> torch.Tensor:
         """B texts -> int64 (B, 3, T): planes :data:`IDS`, :data:`MASK`, :data:`TYPES`, padded to the longest of them; in chunks as
-        :func:`headstart.data.text_chunks.in_windows` lays them out."""
+        :func:`headstart.data.text_chunks.in_windows` lays them out; windows (:mod:`headstart.data.windows`) are encoded already."""
+        if len(texts) and isinstance(texts[0], Window):
+            return collate(texts, self.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
         if self.long == "chunks":
             return in_windows(self.tokenizer, texts, self.size)
         given = self.encode(texts, padding=True)

@@ -90,6 +90,8 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
     Raises:
         DataError: ``on_bad="fail"`` and a text is empty; or none is left.
     """
+    # questions about one text are nearly copies of each other, and are kept together as a group
+    near = dataset.labels is not None and dataset.task != "question_answering"
     sizes, digests, normals, bands, scripts, empty = [], [], [], [], [], []
     progress.start("checking texts", total=len(dataset), unit="text")
     for some in _pieces(dataset):
@@ -97,17 +99,18 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
         empty += [not _filled(text) for text in some]
         digests += [digest(text) for text in some]
         scripts.append(scripts_of([_joined(text)[:SIGNED] for text in some]))
-        if dataset.labels is not None:
+        if near:
             forms = [normal_form(text) for text in some]
             normals += [normal_digest(form) for form in forms]
             bands.append(bands_of(forms))
         progress.advance(len(some))
     progress.done()
     gone = np.array(empty, dtype=bool)
-    bad = [(dataset.name(int(i)), "the text is empty") for i in np.flatnonzero(gone)]
+    bad = [*dataset.left_out, *((dataset.name(int(i)), "the text is empty") for i in np.flatnonzero(gone))]
     if bad and (on_bad == "fail" or (gone.all() and dataset.labels is not None)):
+        what = "are empty" if gone.any() else "cannot be used"
         raise DataError(
-            sentence(f"{len(bad)} of {len(dataset)} texts are empty", where=dataset.root or None, got=bad[0][0],
+            sentence(f"{len(bad)} of {len(dataset) + len(dataset.left_out)} texts {what}", where=dataset.root or None, got=": ".join(bad[0]),
                      fix="--on-bad-sample skip, or mend the rows")
         )  # fmt: skip
     kept = np.flatnonzero(~gone)
@@ -118,7 +121,7 @@ def scan_texts(dataset: Dataset, *, on_bad: str = "skip", progress: Progress = S
     if len(left):
         found.long = left.name(int(found.letters.argmax()))
         found.of_pairs = not isinstance(left.inputs[0], str)
-    if dataset.labels is not None and len(left):
+    if near and len(left):
         found.pairs = near_pairs(
             np.array(normals, dtype=np.uint64)[kept], np.concatenate(bands)[kept], lambda i: normal_form(left.inputs[i])
         )

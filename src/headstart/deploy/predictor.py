@@ -22,9 +22,11 @@ from headstart.features.extract import extract
 from headstart.features.precision import fold_batch_norm
 from headstart.progress import SILENT, Progress
 from headstart.sources import load_source
+from headstart.sources.text_backbone import read_tokens
 from headstart.tasks.catalogue import TASKS
-from headstart.tasks.task import Task
+from headstart.tasks.task import Model, Task
 from headstart.training.device import pick_device
+from headstart.training.finetune import predict_batches
 
 
 class Predictor:
@@ -85,7 +87,7 @@ class Predictor:
         progress: Progress | None = None,
     ) -> np.ndarray:
         """What the task decodes, float32 (n, M), in the order of the data set: class or label probabilities (n, K), a quantity
-        (n, 1), embeddings (n, D).
+        (n, 1), embeddings (n, D); for tasks that read tokens what they gather, object (n,).
 
         Args:
             tta: the mean over this many views of each image (:mod:`headstart.data.views`); 1 is the image alone. Mirrored
@@ -95,6 +97,8 @@ class Predictor:
         Raises:
             RunError: more views than there are; an adaptation that has nothing to adapt, or views besides.
         """
+        if self.task.by_token and (adapt is not None or tta != 1):
+            raise RunError(sentence("a model that reads tokens has no views and adapts to nothing when it predicts", got=f"adapt {adapt}, tta {tta}", fix="leave them out"))  # fmt: skip
         if adapt is not None:
             if tta != 1:
                 raise RunError(
@@ -107,6 +111,8 @@ class Predictor:
                 self.source.backbone, self.source.head, self.task, parse_test_time(adapt), dataset, self.source.preprocessing,
                 batch_size=batch_size, device=self.device, progress=SILENT if progress is None else progress,
             )  # fmt: skip
+        if self.task.by_token:
+            return self._by_token(dataset, batch_size)
         source, names = self.source, self._views(tta)
         if tta > 1:
             source = replace(
@@ -123,6 +129,15 @@ class Predictor:
         ).X
         parts = np.split(features, tta, axis=1)
         return np.stack([head_outputs(part, self.source.head, self.task) for part in parts]).mean(0)
+
+    def _by_token(self, dataset: Dataset, batch_size: int) -> np.ndarray:
+        """What the task gathers of the windows of each text, object (n,)."""
+        assert self.source.head is not None
+        weight, bias = self.source.head
+        head = nn.Linear(weight.shape[1], weight.shape[0])
+        head.load_state_dict({"weight": weight, "bias": bias})
+        model = Model(read_tokens(self.source).backbone, head).to(self.device)
+        return predict_batches(model, self.task, dataset, self.source.preprocessing, self.device, batch_size=batch_size)
 
     def _views(self, count: int) -> list[str]:
         try:

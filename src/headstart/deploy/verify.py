@@ -23,7 +23,7 @@ def main() -> None:
         splits=np.full(len(references), ""),
         modality=modality,
     )
-    print(json.dumps(predictor.probabilities(dataset).tolist()))
+    print(json.dumps(predictor.task.compared(predictor.probabilities(dataset)).tolist()))
 
 
 if __name__ == "__main__":

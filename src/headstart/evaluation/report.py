@@ -156,7 +156,7 @@ def _task_charts(m: dict[str, Any], table: pd.DataFrame, data: dict[str, Any], w
                 x_label=words["cosine"],
             )
         }
-    if task == "multilabel":
+    if task in ("multilabel", "token_classification", "question_answering"):
         return {}
     charts: dict[str, Any] = {"confusion": _confusion(table, data["classes"]), "per_class": _per_class(table, words)}
     if "calibration" in m:

@@ -16,7 +16,7 @@ METRICS_ZH = {
     "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1",
     "mean_average_precision": "平均精度均值", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "决定系数 R²",
     "quadratic_kappa": "二次加权 kappa", "equal_error_rate": "等错误率", "hierarchical_distance": "层级距离",
-    "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
+    "f1": "F1", "exact_match": "完全匹配率", "precision": "精确率", "recall": "召回率", "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
 }  # fmt: skip
 NAMES = {
     "en": {

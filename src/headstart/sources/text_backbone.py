@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +14,7 @@ from torch import nn
 
 from headstart.data.text_preprocessing import IDS, MASK, TYPES
 from headstart.errors import SourceError, sentence
-from headstart.sources.source import Layer
+from headstart.sources.source import Layer, Source
 
 POOLS = ("mean", "cls", "last", "weighted")
 
@@ -28,6 +32,8 @@ class TextBackbone(nn.Module):
             unit vectors, at a size that heads learn from.
         window: inputs longer than this are several windows of ``window`` tokens side by side, each a text of its own; their vectors
             are averaged by their numbers of tokens.
+
+    With ``by_token`` set it gives the last hidden states (B, T, width) themselves (:func:`read_tokens`).
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class TextBackbone(nn.Module):
         if pool not in POOLS:
             raise SourceError(sentence("unknown pooling of tokens", got=pool, allowed=POOLS, fix="--pool mean"))
         self.model, self.pool, self.scaled, self.window = model, pool, scaled, window
+        self.by_token = False
         # GPT-2 takes them too, but as further tokens, whose embeddings it adds
         types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.typed = types and bool(getattr(model.config, "type_vocab_size", 0))
@@ -83,6 +90,8 @@ class TextBackbone(nn.Module):
         return found[:, :, :longest], used.nonzero()[:, 0]
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.by_token:
+            return self.tokens(inputs)
         rows, owner = self.windows(inputs)
         # in float32 whatever the model computes in: means over many tokens lose digits
         vectors = pooled_tokens(self.tokens(rows).float(), rows[:, MASK], self.pool)
@@ -139,6 +148,30 @@ def dry_input(backbone: nn.Module, size: int) -> torch.Tensor:
     inputs = torch.zeros(1, 3, size, dtype=torch.int64)
     inputs[:, MASK] = 1
     return inputs
+
+
+def read_tokens(source: Source) -> Source:
+    """The source with the last hidden states as its features, (B, T, width), for heads that read each token.
+
+    Raises:
+        SourceError: no source of texts.
+    """
+    if not isinstance(source.backbone, TextBackbone):
+        raise SourceError(
+            sentence("spans are read from the tokens of a text, which this source has none of", got=source.name, fix="--source bundled/minilm")
+        )  # fmt: skip
+    return replace(source, backbone=_by_token(source.backbone), build=partial(_built_by_token, source.build))
+
+
+def _by_token(backbone: nn.Module) -> nn.Module:
+    """The same weights, read by token."""
+    found = copy.copy(backbone)
+    found.by_token = True  # type: ignore[assignment]
+    return found
+
+
+def _built_by_token(build: Callable[[], nn.Module]) -> nn.Module:
+    return _by_token(build())
 
 
 def pooled_tokens(states: torch.Tensor, mask: torch.Tensor, pool: str) -> torch.Tensor:

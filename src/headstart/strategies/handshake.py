@@ -80,6 +80,8 @@ def handshake(
         HandshakeError: a part that would do nothing, or cannot work, in one sentence.
     """
     stages = strategy.stages(layers)
+    if task.by_token:
+        _tokens(strategy, task)
     has = {*task.gives, *has}
     has.add("trainable_backbone" if any(stage.trainable for stage in stages) else "frozen_backbone")
     if not any(stage.trainable and stage.only == "adapter" for stage in stages):
@@ -155,6 +157,29 @@ def handshake(
             )
         )
     return stages
+
+
+def _tokens(strategy: Strategy, task: Task) -> None:
+    """Refuse what reads one vector an input where the head reads each token.
+
+    Raises:
+        HandshakeError: a head that is solved, or a term on features.
+    """
+    if not strategy.procedure.by_steps or strategy.solved_head:
+        raise HandshakeError(
+            sentence(
+                "a head that is solved reads one vector a text, but this task reads each token", where=f"strategy {strategy.name!r}, --task {task.name}",
+                fix="--strategy finetune, or --strategy head (the frozen source with gradient steps)",
+            )
+        )  # fmt: skip
+    for term in strategy.terms:
+        if "plain_weights" not in term.needs:
+            raise HandshakeError(
+                sentence(
+                    f"term {term.name!r} reads one vector or one class a text, but this task reads each token", where=f"strategy {strategy.name!r}, --task {task.name}",
+                    allowed="terms on weights, such as l2sp", fix="--strategy finetune+l2sp",
+                )
+            )  # fmt: skip
 
 
 def reads_unlabelled(strategy: Strategy) -> bool:

@@ -9,9 +9,18 @@ from headstart.tasks.embedding import Embedding
 from headstart.tasks.hierarchical import Hierarchical
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.ordinal import Ordinal
+from headstart.tasks.question_answering import QuestionAnswering
 from headstart.tasks.regression import Regression
 from headstart.tasks.task import Task
+from headstart.tasks.token_classification import TokenClassification
 
 TASKS: Table[type[Task]] = Table(
-    "task", {task.name: task for task in (Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical)}, RecipeError
+    "task",
+    {
+        task.name: task
+        for task in (
+            Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical, TokenClassification, QuestionAnswering,
+        )
+    },
+    RecipeError,
 )  # fmt: skip

@@ -55,6 +55,9 @@ class Task(ABC):
     unit: float = 1.0
     """How much of what is decoded is a whole unit: 1 for probabilities, the spread of the labels for a quantity."""
 
+    by_token: bool = False
+    """Whether the head reads each token of a text, and what is decoded of the windows of a text is then gathered."""
+
     likelihood: float = 1.0
     """What its loss counts for in a log-likelihood: 1 for a cross-entropy, 1/2 for a squared error."""
 
@@ -129,6 +132,18 @@ class Task(ABC):
     @abstractmethod
     def decode(self, outputs: torch.Tensor) -> torch.Tensor:
         """Outputs -> what a user reads, float32 (n, M): probabilities, a quantity, an embedding."""
+
+    def windows(self, dataset: Dataset, preprocessing: Any) -> Dataset:
+        """What the model reads of a data set, with the targets of the loss: for tasks ``by_token`` windows of the texts."""
+        return dataset
+
+    def gathered(self, found: list[np.ndarray], windows: Dataset, dataset: Dataset) -> np.ndarray:
+        """For tasks ``by_token``: what was decoded of each window -> what is said of each example, object (n,)."""
+        raise NotImplementedError(f"the task {self.name!r} reads no windows")
+
+    def compared(self, found: np.ndarray) -> np.ndarray:
+        """What a reloaded model must say again, float (n, M)."""
+        return found
 
     def tuned(self, found: np.ndarray, labels: np.ndarray) -> Task:
         """The task with what can only be settled on held-out predictions (thresholds): ``found`` (n, M) decoded, and their labels."""

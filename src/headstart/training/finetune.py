@@ -270,6 +270,7 @@ def set_up(
     if head_start is not None:
         head.load_state_dict({**head.state_dict(), **task.head_state(head_start)})
     assert train_set.labels is not None
+    train_set = task.windows(train_set, source.preprocessing)
     repeats = feeding.repeats
     n = len(train_set) * repeats
     size = max(1, min(feeding.batch_size // repeats, len(train_set))) * repeats
@@ -366,12 +367,15 @@ def predict_batches(
     workers: int | None = None,
     say: Callable[[str], None] = SILENT.say,
 ) -> np.ndarray:
-    """What the task decodes of a data set, float32 (n, M), in its order; fewer images at once where memory runs out."""
+    """What the task decodes of a data set, float32 (n, M), in its order; fewer images at once where memory runs out.
+
+    For tasks ``by_token`` what they gather of it, object (n,)."""
     model.eval()
+    read = task.windows(dataset, preprocessing)
     pieces = Pieces(None, say, "evaluation")
     found: list[np.ndarray] = []
     rows: list[np.ndarray] = []
-    for batch in batches(dataset, preprocessing, batch_size=batch_size, workers=workers, cache=cache):
+    for batch in batches(read, preprocessing, batch_size=batch_size, workers=workers, cache=cache):
 
         def work(images: torch.Tensor = batch.inputs) -> list[np.ndarray]:
             parts = images.tensor_split(pieces.count(len(images)))
@@ -382,4 +386,8 @@ def predict_batches(
         found += pieces.run(len(batch.inputs), work)
         assert batch.index is not None
         rows.append(batch.index.numpy())
-    return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+    order = np.argsort(np.concatenate(rows))
+    if task.by_token:
+        each = [row for part in found for row in part]
+        return task.gathered([each[i] for i in order], read, dataset)
+    return np.concatenate(found)[order]

@@ -380,10 +380,10 @@ def probabilities(
     workers: int | None = None,
     progress: Progress,
 ) -> np.ndarray:
-    """What the task decodes of a data set, float32 (n, M), class probabilities (n, K) for instance: from cached features where
+    """What the task decodes of a data set, float32 (n, M) (object (n,) for tasks ``by_token``), class probabilities (n, K) for instance: from cached features where
     the backbone did not move."""
     weight, bias = moved.head
-    if not moved.moved:
+    if not moved.moved and not moved.task.by_token:
         features = extract(moved.reads, dataset, cache_dir=cache_dir, device=str(device), progress=progress).X
         return moved.task.decode(torch.as_tensor(features) @ weight.T + bias).numpy()
     head = nn.Linear(weight.shape[1], weight.shape[0])

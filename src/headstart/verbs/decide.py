@@ -156,7 +156,7 @@ def decide(
 def _candidates(recipe: Recipe, source: Source, layer: str, task: Task) -> list[Candidate]:
     if recipe.strategy != "auto":
         return [Candidate(recipe.strategy, layer)]
-    if not source.pretrained:
+    if not source.pretrained or task.by_token:
         return [Candidate("finetune")]
     solved = [Candidate("probe", layer)] + ([Candidate("probe")] if layer != "last" else [])
     if recipe.layer not in ("last", "auto"):

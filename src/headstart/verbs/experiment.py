@@ -86,7 +86,7 @@ def experiment(
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
-    the last layer of the frozen source. ``raw_pixels`` (of images) is the same solver on 16 x 16 raw pixels: no source and
+    the last layer of the frozen source (trained by steps where it reads tokens). ``raw_pixels`` (of images) is the same solver on 16 x 16 raw pixels: no source and
     no network. ``classical`` (of texts) is a linear model on TF-IDF of words and letters (:mod:`headstart.training.classical`).
     ``zeroshot`` (of texts) reads no label (:mod:`headstart.features.zero_shot`).
     """
@@ -135,12 +135,19 @@ def experiment(
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
         others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
-    if "probe" in baselines and (strategy.procedure.by_steps or taps_read(moved.reads) != taps_read(source)):
-        others["probe"] = tested(trained("probe", source, parse_strategy("probe")), source)
+    frozen = "head" if moved.task.by_token else "probe"  # a head that reads tokens is not solved but trained
+    if (
+        "probe" in baselines
+        and strategy.name != frozen
+        and (strategy.procedure.by_steps or taps_read(moved.reads) != taps_read(source))
+    ):
+        others["probe"] = tested(trained("probe", source, parse_strategy(frozen)), source)
     if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()
         others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)
-    if "classical" in baselines and target.dataset.modality == "text":
+    if "classical" in baselines and moved.task.by_token:
+        progress.say("classical is left out: words of a whole text say nothing of a place in it")
+    elif "classical" in baselines and target.dataset.modality == "text":
         with clock("classical"):
             task = task_of(replace(train_set, classes=target.classes), settings, by_steps=False)
             both = [part for part in (train_set, valid_set) if len(part)]

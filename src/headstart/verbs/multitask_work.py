@@ -41,7 +41,7 @@ from headstart.verbs.multitask import Question, same_data
 from headstart.verbs.plan import find_source
 from headstart.verbs.prepare import Prepared, prepare_recipe
 from headstart.verbs.save import verify
-from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_obeyed, check_recipe, refuse_by_token, settings_of
 from headstart.verbs.work import peak_mb
 from headstart.verbs.write import environment, predictions_table, write_table
 
@@ -90,6 +90,8 @@ def work_through(question: Question, work: Path, progress: Progress) -> None:
         check_recipe(recipe)
     with clock("data"):
         prepared = {name: prepare_recipe(recipe, progress) for name, recipe in question.recipes.items()}
+        for each in prepared.values():
+            refuse_by_token(each.dataset.task, "multitask")
         datasets, notes = without_copies(prepared)
         for note in notes:
             progress.say(note)

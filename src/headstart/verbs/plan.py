@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.wording import Worded, said, worded
-from headstart.errors import RecipeError, sentence
+from headstart.errors import RecipeError, SourceError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
 from headstart.progress import SILENT, Progress
@@ -22,9 +22,11 @@ from headstart.recipe import AUTO_BATCH, Recipe, make_recipe, read_recipe
 from headstart.sources import load_source
 from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import read_tokens
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
 from headstart.strategies.tuning.tuning import refuse_unopened
+from headstart.tasks.catalogue import TASKS
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.optim import Optimisation
@@ -139,6 +141,9 @@ def find_source(
     most = 500 if budget is not None and budget < 180 else 2000
     ranking = layers = None
     name = recipe.source
+    if name == "auto" and TASKS[target.dataset.task].by_token:
+        name = _the_one(recipe.sources)
+        progress.say(f"source {name}: sources are ranked by one vector a text, so none were ranked")
     if name == "auto":
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
@@ -152,7 +157,7 @@ def find_source(
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, **recipe.reading)
+    source = source_for(name, recipe, target)
     check_modality(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
@@ -161,12 +166,35 @@ def find_source(
             stepwise_options=recipe.stepwise_set, layer=recipe.layer,
         )  # fmt: skip
     open_ = recipe.layer == "auto" or (recipe.strategy == "auto" and recipe.layer == "last" and not recipe.stepwise_set)
-    if open_ and source.pretrained and len(source.layers) > 1:
+    if open_ and source.pretrained and len(source.layers) > 1 and not TASKS[target.dataset.task].by_token:
         layers = rank_layers_prepared(
             target, source, device=device, seed=recipe.seed, max_images=most, progress=progress
         )
         progress.say(layers.why)
     return source, ranking, layers
+
+
+def _the_one(named: list[str]) -> str:
+    """The source of a task by token, where none is named: the only candidate, or the bundled one of texts.
+
+    Raises:
+        SourceError: several candidates.
+    """
+    if len(named) > 1:
+        raise SourceError(
+            sentence("sources are ranked by one vector a text, but this task reads each token", got=", ".join(named), fix=f"--source {named[0]}")
+        )  # fmt: skip
+    return named[0] if named else "bundled/minilm"
+
+
+def source_for(name: str, recipe: Recipe, target: Prepared) -> Source:
+    """The source as the target's task reads it: by token, or one vector an input."""
+    if TASKS[target.dataset.task].by_token and recipe.long is not None:
+        raise SourceError(
+            sentence("a task that reads tokens reads long texts in windows by itself, so --long would do nothing", got=f"--long {recipe.long}", fix="leave it out")
+        )  # fmt: skip
+    source = load_source(name, **recipe.reading)
+    return read_tokens(source) if TASKS[target.dataset.task].by_token else source
 
 
 def recipe_of(recipe: Recipe, source: Source, found: Decided) -> dict[str, Any]:
@@ -204,7 +232,7 @@ def _steps(
             found.layer,
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
-        Step("strategy", found.strategy, found.choice.why if found.choice else given),
+        Step("strategy", found.strategy, found.choice.why if found.choice else given if recipe.strategy != "auto" else "the one that this source and this task allow"),
         *(Step(f"first {phase.name}", phase.describe(), given) for phase in strategy.before),
         Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(

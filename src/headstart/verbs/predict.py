@@ -56,7 +56,7 @@ def predict(
     Returns:
         One row an image: ``path``, ``predicted``, ``confidence`` and ``prob_<class>`` columns for classes, ranks and nested
         classes (these with ``level_<i>``); ``predicted`` (names joined by a bar) and ``prob_<label>`` for several labels; ``predicted``
-        for a quantity; ``e0``, ``e1``, ... for an embedding. A file that cannot be
+        for a quantity; ``e0``, ``e1``, ... for an embedding; for answers and spans see :func:`headstart.verbs.predict_spans.predict_spans`. A file that cannot be
         decoded has a row with the reason in ``error`` and nothing predicted. With ``abstain_below`` also ``abstained`` (and no
         ``predicted`` there), with ``coverage`` also ``set`` (names joined by ``|``, the most likely first) and ``set_size``.
 
@@ -89,6 +89,10 @@ def predict(
 
     predictor = Predictor(run, device, head)
     check_task(predictor.task, coverage, abstain_below, tta)
+    if predictor.task.by_token:
+        from headstart.verbs.predict_spans import predict_spans
+
+        return predict_spans(predictor, inputs, batch_size=batch_size, progress=progress)
     check_views(predictor.source.preprocessing.modality, tta, adapt)
     if isinstance(inputs, Path):
         inputs = str(inputs)
@@ -212,7 +216,7 @@ def check_task(task: Task, coverage: float | None, abstain_below: float | None, 
     """
     asked = {"coverage": coverage is not None, "abstain-below": abstain_below is not None}
     idle = [] if "calibration" in task.obeys else [name for name, there in asked.items() if there]
-    if tta > 1 and task.name == "embedding":
+    if tta > 1 and (task.name == "embedding" or task.by_token):
         idle.append("tta")
     if idle:
         raise RunError(

@@ -17,6 +17,7 @@ from headstart.sources.catalogue import bundled_sources
 from headstart.sources.source import Source
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare
+from headstart.verbs.settings import refuse_by_token
 
 
 def candidates(named: Sequence[str] = (), modality: str = "image") -> list[str]:
@@ -120,6 +121,7 @@ def rank(
         labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter,
         progress=progress,
     )  # fmt: skip
+    refuse_by_token(target.dataset.task, "rank")
     how: dict[str, Any] = {
         "device": str(pick_device(device)),
         "seed": seed,

@@ -96,6 +96,19 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
     )
 
 
+def refuse_by_token(name: str, verb: str) -> None:
+    """Refuse a task whose head reads tokens where one vector an input is needed.
+
+    Raises:
+        HandshakeError: see above.
+    """
+    if TASKS[name].by_token:
+        raise HandshakeError(
+            sentence(f"{verb} works with heads that read one vector a text, but this task reads each token", where=f"--task {name}",
+                     fix="headstart fit DATA --strategy finetune")
+        )  # fmt: skip
+
+
 OF_TASKS = {
     "label_smoothing": "label_smoothing", "mixup": "mixing", "cutmix": "mixing", "embedding_loss": "embedding_loss",
     "embedding_size": "embedding_size", "margin": "margin", "loss": "loss", "calibrate": "calibration", "wise": "wise",

@@ -200,7 +200,7 @@ def _question(
     from headstart.training.search.book import make_pruner
     from headstart.verbs.after import check_after
     from headstart.verbs.plan import find_source
-    from headstart.verbs.settings import check_obeyed
+    from headstart.verbs.settings import check_obeyed, refuse_by_token
     from headstart.verbs.tune_space import declared_space, make_space
     from headstart.verbs.tune_trials import Question
 
@@ -217,6 +217,7 @@ def _question(
             "trials": min(int(own.get("trials", known.trials)), known.trials if known.sampler == "grid" else 10**9),
         })  # fmt: skip
     check_obeyed(plan, target.dataset.task)
+    refuse_by_token(target.dataset.task, "tune")
     SCORING[target.dataset.task].check_metric(plan.metric, target.classes)
     declared = declared_space(own.get("space"))
     device = pick_device(plan.device)

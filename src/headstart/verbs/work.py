@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.text_lengths import token_facts, token_sentences
+from headstart.data.text_lengths import in_windows, token_facts, token_sentences
 from headstart.data.wording import Worded, said_again, worded
 from headstart.deploy.held_out import save_held_out
 from headstart.errors import HeadstartError, RecipeError, sentence
@@ -27,12 +27,12 @@ from headstart.folder import cache_root, read_json, write_json, write_text
 from headstart.progress import Progress
 from headstart.recipe import Recipe
 from headstart.run import Run
-from headstart.sources import load_source
 from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
+from headstart.tasks.catalogue import TASKS
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.stage_table import stage_table
@@ -41,7 +41,7 @@ from headstart.verbs.after import after_of, check_after, check_words
 from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
-from headstart.verbs.plan import find_source, recipe_of
+from headstart.verbs.plan import find_source, recipe_of, source_for
 from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
@@ -82,7 +82,8 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
     check_modality(source, target.dataset.modality)
     progress.say(f"source {source.name}: {source.report.line()}")
     if target.dataset.modality == "text":
-        target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        target.info["tokens"] = tokens = in_windows(tokens) if TASKS[target.dataset.task].by_token else tokens
         for line in token_sentences(tokens, source.name):
             progress.say(line)
         write_json(work / "data.json", target.info)
@@ -184,11 +185,13 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
         else:
             reading = Reading(moved.backbone if moved.moved else moved.reads.backbone, moved.head, source.preprocessing)
             found = collect_texts(target.dataset, test_set, worst, outcome.target, moved.task, reading, seed=plan.seed)
+            if moved.task.by_token:
+                found["lengths"] |= {"windowed": found["lengths"]["cut"], "cut": 0}
             write_json(work / "texts.json", found)
     check = None
     if plan.verify:
         with clock("verify"):
-            check = verify(work, test_set, outcome.target, unit=moved.task.unit)
+            check = verify(work, test_set, moved.task.compared(outcome.target), unit=moved.task.unit)
     write_json(
         work / "metrics.json",
         {
@@ -245,7 +248,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, **plan.reading)
+        source = source_for(plan.source, plan, target)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:

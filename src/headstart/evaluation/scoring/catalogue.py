@@ -8,8 +8,10 @@ from headstart.evaluation.scoring.embedding import EmbeddingScoring
 from headstart.evaluation.scoring.hierarchical import HierarchicalScoring
 from headstart.evaluation.scoring.multilabel import MultilabelScoring
 from headstart.evaluation.scoring.ordinal import OrdinalScoring
+from headstart.evaluation.scoring.question_answering import QuestionAnsweringScoring
 from headstart.evaluation.scoring.regression import RegressionScoring
 from headstart.evaluation.scoring.scoring import Scoring
+from headstart.evaluation.scoring.token_classification import TokenScoring
 from headstart.tables import Table
 
 SCORING: Table[Scoring] = Table(
@@ -18,6 +20,7 @@ SCORING: Table[Scoring] = Table(
         s.name: s
         for s in (
             ClassScoring(), MultilabelScoring(), RegressionScoring(), OrdinalScoring(), EmbeddingScoring(), HierarchicalScoring(),
+            TokenScoring(), QuestionAnsweringScoring(),
         )
     },
     RecipeError,
