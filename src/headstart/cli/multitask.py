@@ -25,7 +25,7 @@ headstart predict RUN photo.jpg --head leaves                          the head 
 """
 SHARED = [
     "image_size", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "grad_clip", "augment",
-    "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed", "verify", "device", "workers",
+    "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed", "verify", "device", "workers",
 ]  # fmt: skip
 """Options of `fit` that hold for all data sets."""
 

@@ -59,7 +59,7 @@ def load(
     new = tuple(sorted(f"model.{key}" for key in told["missing_keys"] if f"model.{key}" in set(names)))
     check_digest(own, backbone, str(folder))
     report = LoadReport(len(names) - len(new), new, tuple(sorted(told["unexpected_keys"])), len(names))
-    return put_together(
+    source = put_together(
         name,
         backbone,
         tokenizer,
@@ -68,6 +68,8 @@ def load(
         licence=own.get("licence", licence),
         description=own.get("description", description),
     )
+    source.extra["folder"] = str(folder)
+    return source
 
 
 def check_digest(own: dict[str, Any], backbone: nn.Module, where: str) -> None:

@@ -29,9 +29,9 @@ class Domains:
         source, target: features, and labels where there are such.
         task: ``"classification"`` or ``"regression"``.
         kind: ``"rows"``, ``"images"`` or ``"texts"``.
-        reader: what made the features: a :class:`headstart.sources.source.Source` for images; ``None`` for rows.
+        reader: what made the features: a :class:`headstart.sources.source.Source` for images and texts; ``None`` for rows.
         backbone: its name; ``None`` for rows.
-        images: those behind the features, of source and target.
+        images: those behind the features, or the texts, of source and target.
         domain: int (n_s,), which source each row is of; ``None`` for one source.
         sources: their names.
         notes: sentences for the user.
@@ -123,7 +123,7 @@ def read_all(
     labelled = len(sources)
     if kind == "texts":
         texts = [read_texts(Path(path), label, needs_label=i < labelled) for i, path in enumerate(paths)]
-        return _embedded(texts, labelled, backbone or "bundled/minilm", device, progress)
+        return _embedded(texts, labelled, target is not None, backbone or "bundled/minilm", image_size, device, progress)
     if label is not None:
         raise RecipeError(
             sentence("--label is for tables", got=label, fix="leave it out: the class of an image is its folder")
@@ -199,17 +199,43 @@ def image_features(
     return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.inputs])
 
 
-def _embedded(texts: list[Texts], labelled: int, backbone: str, device: str, progress: Progress) -> Domains:
-    """Texts as rows of features."""
-    from headstart.features.texts import embed_texts
+def _embedded(
+    texts: list[Texts], labelled: int, with_target: bool, backbone: str, length: int | None, device: str, progress: Progress
+) -> Domains:
+    """Texts as rows of features, with the texts themselves beside them."""
+    from headstart.sources import load_source
+
+    reader = load_source(backbone, image_size=length)
+    found = [texts_of(part) for part in texts]
+    tables = [
+        text_features(part, dataset, reader, device, progress) for part, dataset in zip(texts, found, strict=True)
+    ]
+    notes = tuple(dict.fromkeys(note for part in texts for note in part.notes))
+    mine = found[0] if labelled == 1 else joined(found[:labelled])
+    images = mine, found[-1] if with_target else mine
+    return _pooled(tables, labelled, "texts", reader=reader, backbone=backbone, notes=notes, images=images)
+
+
+def texts_of(part: Texts) -> Dataset:
+    """The texts as a data set, with their digests."""
+    from headstart.data.scan import scan
+
+    classes, codes = (None, None) if part.y is None else np.unique(part.y, return_inverse=True)
+    dataset = Dataset(
+        inputs=list(part.texts), labels=codes, classes=() if classes is None else tuple(map(str, classes)), splits=np.full(len(part.texts), "", dtype="U5"),
+        root=part.origin, modality="text", names=np.array(part.ids),
+    )  # fmt: skip
+    return scan(dataset, cache_dir=cache_root())[0]
+
+
+def text_features(part: Texts, dataset: Dataset, reader: Any, device: str, progress: Progress) -> FeatureTable:
+    """Features of texts by a frozen source, from the cache where it has them."""
+    from headstart.features.texts import NAME, embed_texts
     from headstart.training.device import pick_device
 
-    tables = []
-    for part in texts:
-        X = embed_texts(
-            part.texts, backbone, cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
-        )
-        names = [f"{backbone}:{j}" for j in range(X.shape[1])]
-        tables.append(FeatureTable(X, part.y, names, part.origin, part.ids))
-    notes = tuple(dict.fromkeys(note for part in texts for note in part.notes))
-    return _pooled(tables, labelled, "texts", backbone=backbone, notes=notes)
+    names = [f"{reader.name}:{j}" for j in range(reader.width)]
+    if reader.name == NAME:
+        X = embed_texts(part.texts, NAME, cache_dir=cache_root(), device=str(pick_device(device)), progress=progress)
+        return FeatureTable(X, part.y, names, part.origin, part.ids)
+    table = image_features(dataset, reader, part.origin, device, None, progress)
+    return FeatureTable(table.X, part.y, names, part.origin, part.ids)

@@ -24,7 +24,7 @@ OWN = ("task", "label_col", "path_col", "split_col", "label_delimiter", "order",
 """Fields of the recipe that each data set may have for itself."""
 COMMON = (
     "source", "sources", "arch", "strategy", "image_size", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",
-    "schedule", "warmup", "grad_clip", "augment", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed",
+    "schedule", "warmup", "grad_clip", "augment", "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed",
     "verify", "device", "workers",
 )  # fmt: skip
 """Fields of the recipe that hold for all of them."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from headstart.data.augment import augmentation
+from typing import Any
+
+from headstart.data.augment import varies
 from headstart.data.dataset import Dataset
+from headstart.data.text_augment import with_files
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
 from headstart.strategies.grammar import parse_strategy
@@ -29,8 +32,11 @@ def check_recipe(recipe: Recipe) -> None:
         unlabelled_used(strategy)
 
 
-def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
-    """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names.
+def settings_of(
+    recipe: Recipe, unlabelled: Dataset | None = None, held_out: frozenset[str] = frozenset()
+) -> Settings:
+    """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names, ``held_out`` what texts
+    say that judge the model.
 
     Raises:
         RecipeError: a loss, an imbalance or a number of repeats that cannot be read or would do nothing.
@@ -47,7 +53,8 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
             sentence("mixup and CutMix mix the images of a batch, and a batch holds one", where="batch_size", got=size,
                      fix="--batch-size 2 or more")
         )  # fmt: skip
-    if recipe.repeats > 1 and augmentation(recipe.augment) is None:
+    augment = with_files(recipe.augment, recipe.synonyms, recipe.back_translate)
+    if not varies(augment) and recipe.repeats > 1:
         raise RecipeError(
             sentence("repeats shows each image in several augmented forms, but nothing is augmented", where="repeats",
                      got=recipe.repeats, fix="--augment light, or leave out --repeats")
@@ -56,7 +63,7 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
         feeding=Feeding(
             batch_size=size,
             fit_memory=recipe.batch_size == "auto",
-            augment=recipe.augment,
+            augment=augment,
             mixup=recipe.mixup,
             cutmix=recipe.cutmix,
             balanced=recipe.imbalance == "sampler",
@@ -64,6 +71,7 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
             dropout=recipe.dropout,
             repeats=recipe.repeats,
             unlabelled=unlabelled,
+            held_out=held_out,
         ),
         optimisation={
             "epochs": recipe.epochs,
@@ -86,6 +94,12 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
             embedding_loss=recipe.embedding_loss, embedding_size=recipe.embedding_size, margin=recipe.margin
         ),
     )
+
+
+def augmented(recipe: Recipe, modality: str) -> Any:
+    """The augmentation in words, ``auto`` resolved."""
+    spec = with_files(recipe.augment, recipe.synonyms, recipe.back_translate)
+    return {"image": "light", "text": "none"}[modality] if spec == "auto" else spec
 
 
 OF_TASKS = {

@@ -63,7 +63,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
     progress.say(f"source {source.name}: {source.report.line()}")
     pretrained = source.pretrained
-    settings = settings_of(plan, target.unlabelled)
+    settings = settings_of(plan, target.unlabelled, target.held_out)
     if plan.strategy == "auto" or until is not None:
         with clock("choosing"):
             decided = kept(work / "plan.json")
