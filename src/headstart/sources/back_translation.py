@@ -104,7 +104,7 @@ def _translated(model: Any, tokenizer: Any, texts: list[str], device: torch.devi
     most = min(MOST_TOKENS, int(places), int(tokenizer.model_max_length))
     given = tokenizer(texts, padding=True, truncation=True, max_length=most, return_tensors="pt")
     given = {key: value.to(device) for key, value in given.items() if key in ("input_ids", "attention_mask")}
-    longest = min(most, 2 * given["input_ids"].shape[1] + 8)
+    # no limit that depends on the texts beside it: what a text becomes must not
     with quietly():
-        said = model.generate(**given, num_beams=1, do_sample=False, max_new_tokens=longest - 1)
+        said = model.generate(**given, num_beams=1, do_sample=False, max_new_tokens=most - 1)
     return [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]

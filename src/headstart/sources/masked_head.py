@@ -23,7 +23,7 @@ HIDDEN = 0.15
 """Share of the words that are hidden at once, as in the training of such models (Devlin et al. 2019)."""
 LEAST_EXAMPLES = 400
 MOST_EXAMPLES = 8_000
-EPOCHS = 12
+EPOCHS, PATIENCE, BATCH = 60, 3, 64
 ENOUGH = 0.95
 """A fitted head has to bring the loss on held-out texts below this share of that of the bare frequencies."""
 
@@ -83,7 +83,8 @@ def hidden_states(
         units, gaps = split_units(text)
         away = set(hidden)
         shown.append(join_units([mask if i in away else unit for i, unit in enumerate(units)], gaps))
-    order = sorted((i for i in range(len(texts)) if len(places[i])), key=lambda i: (len(shown[i]), i))
+    # a text that speaks of the sign itself is left as it is
+    order = sorted((i for i in range(len(texts)) if len(places[i]) and mask not in texts[i]), key=lambda i: (len(shown[i]), i))
     states, where = [], []
     device_before = next(backbone.parameters()).device
     backbone.to(device)
@@ -230,17 +231,19 @@ def _fitted(
     slow, fast = [p for p in head.parameters() if p.ndim], [head.scale]
     optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 1e-2}], lr=1e-3, weight_decay=0.01)
     draws = torch.Generator().manual_seed(seed)
-    best, kept = float("inf"), head.state_dict()
+    best, kept, waited = float("inf"), head.state_dict(), 0
     for _ in range(EPOCHS):
-        for rows in learn[torch.randperm(len(learn), generator=draws)].split(256):
+        for rows in learn[torch.randperm(len(learn), generator=draws)].split(BATCH):
             optimizer.zero_grad()
             nn.functional.cross_entropy(head(H[rows]), target[rows]).backward()
             optimizer.step()
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(head(H[judge]), target[judge]))
         if loss < best:
-            best, kept = loss, {k: v.clone() for k, v in head.state_dict().items()}
+            best, kept, waited = loss, {k: v.clone() for k, v in head.state_dict().items()}, 0
         else:
+            waited += 1
+        if waited == PATIENCE:
             break
     head.load_state_dict(kept)
     head.eval().requires_grad_(False)

@@ -81,7 +81,7 @@ def read_all(
         if (Path(path) / "recipe.yaml").is_file():
             raise DataError(
                 sentence("a run folder is a model, and adapt learns from data", got=str(path),
-                         fix="its data; or the run of images as the only SOURCE, with --method shot")
+                         fix="its data; or the run as the only SOURCE, with --method shot")
             )  # fmt: skip
     kinds = [kind_of(path) for path in paths]
     kind = kinds[0]
@@ -214,6 +214,11 @@ def _embedded(
     mine = found[0] if labelled == 1 else joined(found[:labelled])
     images = mine, found[-1] if with_target else mine
     return _pooled(tables, labelled, "texts", reader=reader, backbone=backbone, notes=notes, images=images)
+
+
+def labelled_texts(path: str | Path) -> Dataset:
+    """The texts of a table or a folder, with their labels where there are such."""
+    return texts_of(read_texts(Path(path), None, needs_label=False))
 
 
 def texts_of(part: Texts) -> Dataset:
