@@ -23,7 +23,7 @@ from headstart.data.text_variation import (
     deleted,
     inserted,
     label_words,
-    said,
+    content,
     some,
     swapped,
     variation,
@@ -164,7 +164,7 @@ def test_a_copy_that_says_what_a_test_text_says_is_not_used():
     held = variation(text_augmentation({"delete": 0.4}), held_out=["Two, three!"])
     made = [held(texts, [(0, 0, k)])[0] for k in range(40)]
     assert "two three" not in made and held.refused > 0 and len(set(made)) > 3
-    assert said("Two, three!") == "two three" and plain("?!") == "?!" and said(("a", "b")) != said("a b")
+    assert content("Two, three!") == "two three" and plain("?!") == "?!" and content(("a", "b")) != content("a b")
 
 
 def test_batches_vary_by_seed_row_and_time(tmp_path):

@@ -151,7 +151,7 @@ def test_fit_varies_texts_as_asked_and_says_why_not(bert, domains, tmp_path, cap
 
     def loss(name, *more):
         assert command([*line, *more, "--out", str(tmp_path / name), "--quiet"]) == 0, capsys.readouterr().err
-        return float(pd.read_csv(tmp_path / name / "history.csv")["loss"].iloc[-1])
+        return float(pd.read_csv(tmp_path / name / "history.csv")["train_loss"].iloc[-1])
 
     lists = str(tmp_path / "s.csv")
     plain, none = loss("plain"), loss("none", "--augment", "none")

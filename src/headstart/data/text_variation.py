@@ -31,7 +31,7 @@ class TextVariation:
         translate: texts -> texts translated there and back; where ``spec.back_translate``.
         barred: words in small letters that are never put into a text: those of the names of the labels. A copy that has one
             which its text has not is not used.
-        held_out: what validation and test texts say (:func:`said`): nor is a copy that says the same.
+        held_out: what validation and test texts say (:func:`content`): nor is a copy that says the same.
         refused: copies that were not used for either reason, so far.
     """
 
@@ -57,7 +57,7 @@ class TextVariation:
         varied = iter(self._vary(parts, seeds))
         for text in texts:
             copy: Text = next(varied) if isinstance(text, str) else (next(varied), next(varied))
-            if copy != text and (said(copy) in self.held_out or inserted(copy, text, self.barred)):
+            if copy != text and (content(copy) in self.held_out or inserted(copy, text, self.barred)):
                 self.refused += 1
                 copy = text
             made.append(copy)
@@ -153,7 +153,7 @@ def _held(text: Text) -> tuple[set[str], str]:
     return set(split_units(whole)[0]), whole
 
 
-def said(text: Text) -> str:
+def content(text: Text) -> str:
     """What a text says, for the comparison of copies: its words in small letters."""
     return plain(text) if isinstance(text, str) else "\0".join(map(plain, text))
 
@@ -169,5 +169,5 @@ def variation(
     if spec is None:
         return None
     lists = read_synonyms(spec.synonyms) if spec.synonyms else {}
-    kept = held_out if isinstance(held_out, frozenset) else frozenset(map(said, held_out))
+    kept = held_out if isinstance(held_out, frozenset) else frozenset(map(content, held_out))
     return TextVariation(spec, lists, barred=label_words(classes), held_out=kept)

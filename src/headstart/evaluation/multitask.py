@@ -17,7 +17,7 @@ def level_of(gain: dict[str, Any]) -> str:
     return LEVELS[beyond_noise(gain)]
 
 
-def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str) -> str:
+def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str, inputs: str = "images") -> str:
     """How far a task is above or below itself alone: ``5.1 points of accuracy above birds alone (95 % interval ...)``."""
     say = Says(metric, spec, "en")
     size, better = say.amount(abs(gain["value"])), gain["value"] > 0
@@ -27,7 +27,7 @@ def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str) -> str:
         what = f"{size} of {say.what} {'above' if better else 'below'} {name} alone"
     else:
         what = f"the {say.what} {'better' if better else 'worse'} by {size} than of {name} alone"
-    return f"{what} ({say.between(gain)})"
+    return f"{what} ({say.between(gain).replace('test images', f'test {inputs}')})"
 
 
 def target_verdict(
@@ -39,7 +39,7 @@ def target_verdict(
         ``{"negative_transfer", "level", "why", "try"}`` as of :func:`headstart.evaluation.verdict.verdict`, in English.
     """
     beside, level = " and ".join(others), level_of(gain)
-    said = in_words(gain, metric, spec, name)
+    said = in_words(gain, metric, spec, name, inputs)
     if level == "helped":
         why, advice = (
             f"Training beside {beside} helped {name}: {said}.",

@@ -17,7 +17,7 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
-from headstart.data.text_variation import TextVariation, said
+from headstart.data.text_variation import TextVariation, content
 from headstart.data.view_pairs import Views
 from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
@@ -117,7 +117,7 @@ def finetune(
         OutOfMemory: one image at a time does not fit.
     """
     if valid_set is not None and valid_set.modality == "text":
-        feeding = replace(feeding, held_out=feeding.held_out | frozenset(map(said, valid_set.inputs)))
+        feeding = replace(feeding, held_out=feeding.held_out | frozenset(map(content, valid_set.inputs)))
     course = set_up(
         source, backbone, strategy, task, train_set, feeding, pretrained=pretrained, device=device, seed=seed,
         head_start=head_start,

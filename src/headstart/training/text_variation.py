@@ -35,7 +35,7 @@ def prepared(
         texts: those of the training, from which a head for hidden words is fitted where the source's checkpoint has none.
         task: name of the task.
         classes: names of the labels, whose words are never put into a text.
-        held_out: what validation and test texts say (:func:`headstart.data.text_variation.said`).
+        held_out: what validation and test texts say (:func:`headstart.data.text_variation.content`).
         pretrained: whether the network that is trained carries the source's weights: one that does not is not taught by the source's
             words either, and goes without ``mlm``.
         cache_dir: of translations; default: the cache's folder.

@@ -312,6 +312,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
     """Scores of every task, gains over itself alone from every training, and the verdict."""
     alone = {t.names[0]: t.found[t.names[0]] for t in trainings if len(t.names) == 1}
     whole, tasks, words, gains = trainings[0], {}, {}, {}
+    inputs = WORDS[subjects[0].splits["train"].modality]
 
     def gain(training: Training, s: Subject) -> dict[str, Any]:
         (a, task), (b, other) = training.found[s.name], alone[s.name]
@@ -327,7 +328,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         }  # fmt: skip
         if s.judged:
             gains[s.name] = gain(whole, s)
-            words[s.name] = in_words(gains[s.name], s.metric, specs[s.metric], s.name)
+            words[s.name] = in_words(gains[s.name], s.metric, specs[s.metric], s.name, inputs)
             cell |= {
                 "alone": s.scoring.scores(alone[s.name][0], s.labels, alone[s.name][1]), "gain": gains[s.name],
                 "level": level_of(gains[s.name]), "words": words[s.name],
@@ -347,7 +348,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         "baselines": {},
         "transfer_gain": None,
         "task": "several",
-        "inputs": (inputs := WORDS[subjects[0].splits["train"].modality]),
+        "inputs": inputs,
     }
     if question.target is None:
         return result | {"metric": None} | all_verdict(gains, words, inputs)
