@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-GOOD = "lovely great superb pleasant charming bright".split()
-BAD = "awful dull broken noisy sad cheap".split()
-THINGS = "phone film meal room cable story waiter screen bed battery".split()
-REST = "the a was is really and it this in my for us".split()
+GOOD = ["lovely", "great", "superb", "pleasant", "charming", "bright"]
+BAD = ["awful", "dull", "broken", "noisy", "sad", "cheap"]
+THINGS = ["phone", "film", "meal", "room", "cable", "story", "waiter", "screen", "bed", "battery"]
+REST = ["the", "a", "was", "is", "really", "and", "it", "this", "in", "my", "for", "us"]
 LETTERS = list("酒店很好不错房间干净服务态度差")
 
 

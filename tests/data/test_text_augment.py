@@ -20,17 +20,17 @@ from headstart.data.text_units import join_units, plain, split_units
 from headstart.data.text_variation import (
     TextVariation,
     cased,
+    content,
     deleted,
     inserted,
     label_words,
-    content,
     some,
     swapped,
     variation,
 )
 from headstart.errors import DataError, RecipeError
 
-WORDS = "one two three four five six seven eight nine ten".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,9 @@ def test_a_copy_depends_on_its_own_draws_alone():
     assert vary(texts, [(4, i, 0) for i in range(8)]) != whole != vary(texts, [(3, i, 1) for i in range(8)])
     # what one change draws does not shift the others
     more = variation(text_augmentation({"swap": 0.3, "delete": 0.3, "mlm": 0.5}))
-    more.rewrite = lambda texts, places, rngs: [str(rng.random()) and text for text, rng in zip(texts, rngs, strict=True)]
+    more.rewrite = lambda texts, places, rngs: [
+        str(rng.random()) and text for text, rng in zip(texts, rngs, strict=True)
+    ]
     assert more(texts, draws) == whole
 
 
@@ -148,7 +150,9 @@ def test_the_word_of_a_label_is_never_put_into_a_text(tmp_path):
     # a word that was there may stay: it is not put in
     assert vary(["a good positive film"], [(0, 0)])[0] in ("a fine positive film", "a good positive film")
     # where a change is no list of ours, the copy as a whole is looked at
-    vary = TextVariation(TextAugmentation(back_translate="a,b", translated=1.0), barred=label_words(("card_arrival", "体育")))
+    vary = TextVariation(
+        TextAugmentation(back_translate="a,b", translated=1.0), barred=label_words(("card_arrival", "体育"))
+    )
     vary.translate = lambda texts: [f"{text} card" for text in texts]
     assert vary(["where is it"], [(0, 0)]) == ["where is it"] and vary.refused == 1
     assert vary(["my card"], [(0, 0)]) == ["my card card"] and vary.refused == 1

@@ -15,7 +15,8 @@ from headstart.data.text_variation import variation
 from headstart.errors import HandshakeError, SourceError
 from headstart.sources import load_source
 from headstart.sources.back_translation import BackTranslation
-from headstart.sources.masked_head import hidden_states, masked_head, word_tokens
+from headstart.sources.hidden_words import hidden_states, word_tokens
+from headstart.sources.masked_head import masked_head
 from headstart.sources.masked_words import MaskedWords
 from headstart.training.text_variation import prepared
 

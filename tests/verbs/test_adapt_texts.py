@@ -69,7 +69,19 @@ def test_the_whole_network_adapts_and_is_saved_as_a_model_that_predicts(method, 
 
 def test_a_fresh_process_predicts_the_same_from_the_command_line(bert, domains, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("headstart.verbs.adapt_judge.Judge.target_only", lambda self: None)
-    line = ["adapt", str(domains[0]), str(domains[1]), "--method", "finetune+deepcoral", "--backbone", bert, "--epochs", "1", "--batch-size", "12"]
+    line = [
+        "adapt",
+        str(domains[0]),
+        str(domains[1]),
+        "--method",
+        "finetune+deepcoral",
+        "--backbone",
+        bert,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "12",
+    ]
     assert command([*line, "--device", "cpu", "--out", str(tmp_path / "run"), "--json"]) == 0
     m = json.loads(capsys.readouterr().out)
     assert m["reload_check"]["ok"] and m["reload_check"]["max_difference"] < 1e-4
@@ -94,7 +106,10 @@ def test_a_run_of_texts_goes_on_to_a_target_without_its_data(bert, domains, tmp_
     accuracy = float((np.array(before.classes)[own.argmax(1)] == wanted).mean())
     assert m["baselines"]["source_only"]["accuracy"]["value"] == pytest.approx(accuracy)
     found, predictor = says(out, domains[1])
-    assert np.array(predictor.classes)[found.argmax(1)].tolist() == pd.read_csv(out / "predictions.csv")["predicted"].tolist()
+    assert (
+        np.array(predictor.classes)[found.argmax(1)].tolist()
+        == pd.read_csv(out / "predictions.csv")["predicted"].tolist()
+    )
     for side in ("weight", "bias"):  # SHOT keeps the head
         k = ("weight", "bias").index(side)
         assert np.allclose(predictor.source.head[k], before.source.head[k])
@@ -120,16 +135,26 @@ def test_feature_maps_are_refused_in_words(bert, domains, tmp_path):
 
 def test_several_tasks_of_texts_share_a_backbone(bert, domains, tmp_path, unchecked):
     out = tmp_path / "run"
-    frame = pd.read_csv(domains[2]).assign(stars=lambda t: np.where(t["label"] == "positive", 4.5, 1.5) + np.arange(len(t)) % 3 / 2)
+    frame = pd.read_csv(domains[2]).assign(
+        stars=lambda t: np.where(t["label"] == "positive", 4.5, 1.5) + np.arange(len(t)) % 3 / 2
+    )
     frame[["text", "stars"]].to_csv(tmp_path / "stars.csv", index=False)
     run = hs.multitask(
         {"shop": str(domains[0]), "cinema": str(domains[1]), "stars": str(tmp_path / "stars.csv")}, pairs=True, source=bert,
         label_col={"stars": "stars"}, task={"stars": "regression"}, augment={"delete": 0.1, "mlm": 0.2}, max_length=20, out=out, **FAST,
     )  # fmt: skip
     m = run.metrics
-    assert m["inputs"] == "texts" and [row["name"] for row in m["trainings"]][-3:] == ["shop + cinema", "shop + stars", "cinema + stars"]
+    assert m["inputs"] == "texts" and [row["name"] for row in m["trainings"]][-3:] == [
+        "shop + cinema",
+        "shop + stars",
+        "cinema + stars",
+    ]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "test texts" in page and "test images" not in page and "TEXTS --head NAME" in (out / "model" / "README.md").read_text()
+    assert (
+        "test texts" in page
+        and "test images" not in page
+        and "TEXTS --head NAME" in (out / "model" / "README.md").read_text()
+    )
     predictor = Predictor(out, "cpu", "cinema")
     table = pd.read_csv(out / "predictions" / "cinema.csv")
     found = predictor.probabilities(labelled_texts(domains[1]))
@@ -146,7 +171,19 @@ def test_images_and_texts_share_no_backbone(bert, domains, image_folder, tmp_pat
 
 def test_fit_varies_texts_as_asked_and_says_why_not(bert, domains, tmp_path, capsys):
     (tmp_path / "s.csv").write_text("film,movie\nlovely,pleasant\nawful,dull\n", encoding="utf-8")
-    line = ["fit", str(domains[0]), "--source", bert, "--strategy", "finetune", "--baselines", "none", "--no-verify", "--device", "cpu"]
+    line = [
+        "fit",
+        str(domains[0]),
+        "--source",
+        bert,
+        "--strategy",
+        "finetune",
+        "--baselines",
+        "none",
+        "--no-verify",
+        "--device",
+        "cpu",
+    ]
     line += ["--epochs", "1", "--batch-size", "12", "--valid-fraction", "0"]
 
     def loss(name, *more):
@@ -156,7 +193,11 @@ def test_fit_varies_texts_as_asked_and_says_why_not(bert, domains, tmp_path, cap
     lists = str(tmp_path / "s.csv")
     plain, none = loss("plain"), loss("none", "--augment", "none")
     assert plain == none  # nothing is varied by default
-    varied = [loss("d", "--augment", "{delete: 0.3}"), loss("s", "--synonyms", lists), loss("m", "--augment", "{mlm: 0.3}")]
+    varied = [
+        loss("d", "--augment", "{delete: 0.3}"),
+        loss("s", "--synonyms", lists),
+        loss("m", "--augment", "{mlm: 0.3}"),
+    ]
     assert len({plain, *varied}) == 4
     assert loss("again", "--augment", "{delete: 0.3}") == varied[0]
     for more, why in [
@@ -172,4 +213,12 @@ def test_images_are_not_varied_as_texts(image_folder, tiny_source, tmp_path):
     for more, why in [({"augment": {"swap": 0.1}}, "of texts, and the data are images"), ({"synonyms": "s.csv"}, "of texts, and the data are images"),
                       ({"augment": {"swap": 0.1, "flip": 0.5}}, "of texts, and other keys are of images")]:  # fmt: skip
         with pytest.raises(RecipeError, match=why):
-            hs.fit(image_folder, source=str(tiny_source), strategy="finetune", baselines="none", out=tmp_path / "no", **FAST, **more)
+            hs.fit(
+                image_folder,
+                source=str(tiny_source),
+                strategy="finetune",
+                baselines="none",
+                out=tmp_path / "no",
+                **FAST,
+                **more,
+            )

@@ -127,7 +127,11 @@ def show(run: Any) -> None:
             prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))
     head = m["judged"] or next(iter(m["tasks"]))
-    out.print(Text(f"use it:  {typed('headstart', 'predict', run.path)} {'TEXTS' if m.get('inputs') == 'texts' else 'IMAGE_OR_FOLDER'} {typed('--head', head)}"))
+    out.print(
+        Text(
+            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXTS' if m.get('inputs') == 'texts' else 'IMAGE_OR_FOLDER'} {typed('--head', head)}"
+        )
+    )
 
 
 def add(app: typer.Typer) -> None:

@@ -75,8 +75,16 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
         AUGMENT,
         "none, light, standard, strong, randaugment, or a table: '{flip: 0.5, rotate: 10}', of texts '{swap: 0.1, delete: 0.1, mlm: 0.15}' [light for images, none for texts].",
     ),
-    "synonyms": (str, AUGMENT, "File (CSV or JSON: word, synonyms) whose words replace a tenth of the words of training texts."),
-    "back_translate": (str, AUGMENT, "Two folders of translation models, THERE,BACK, that say half of the training texts anew."),
+    "synonyms": (
+        str,
+        AUGMENT,
+        "File (CSV or JSON: word, synonyms) whose words replace a tenth of the words of training texts.",
+    ),
+    "back_translate": (
+        str,
+        AUGMENT,
+        "Two folders of translation models, THERE,BACK, that say half of the training texts anew.",
+    ),
     "mixup": (float, AUGMENT, "alpha of mixup's Beta distribution, 0 is off [0]."),
     "cutmix": (float, AUGMENT, "alpha of CutMix's Beta distribution, 0 is off [0]."),
     "repeats": (int, AUGMENT, "Each image comes this many times in a batch, each time augmented anew [1]."),

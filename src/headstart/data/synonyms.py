@@ -27,8 +27,11 @@ def read_synonyms(path: str | Path) -> dict[str, tuple[str, ...]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(sentence("the file of synonyms is not UTF-8", where=str(path), fix="save it as UTF-8")) from None
+        raise DataError(
+            sentence("the file of synonyms is not UTF-8", where=str(path), fix="save it as UTF-8")
+        ) from None
     kind = path.suffix.lower()
+    pairs: Iterable[tuple[str, Iterable[str]]]
     if kind == ".json":
         pairs = _of_json(path, text)
     elif kind in (".csv", ".tsv", ".txt"):

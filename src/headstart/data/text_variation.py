@@ -145,7 +145,9 @@ def label_words(classes: Iterable[str]) -> frozenset[str]:
 def inserted(copy: Text, text: Text, words: frozenset[str]) -> bool:
     """Whether a copy has one of these words and the text has not: as a unit, or anywhere where scripts have no spaces."""
     (new, there), (old, before) = _held(copy), _held(text)
-    return any(word in new - old if len(split_units(word)[0]) == 1 else word in there and word not in before for word in words)
+    return any(
+        word in new - old if len(split_units(word)[0]) == 1 else word in there and word not in before for word in words
+    )
 
 
 def _held(text: Text) -> tuple[set[str], str]:
@@ -159,7 +161,10 @@ def content(text: Text) -> str:
 
 
 def variation(
-    spec: TextAugmentation | None, *, classes: Iterable[str] = (), held_out: Iterable[Text] | frozenset[str] = frozenset()
+    spec: TextAugmentation | None,
+    *,
+    classes: Iterable[str] = (),
+    held_out: Iterable[Text] | frozenset[str] = frozenset(),
 ) -> TextVariation | None:
     """What needs no model: lists read, words of labels barred.
 

@@ -64,7 +64,9 @@ class BackTranslation:
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 with self.file.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(pair, ensure_ascii=False) + "\n" for pair in zip(some, found, strict=True))
+                    file.writelines(
+                        json.dumps(pair, ensure_ascii=False) + "\n" for pair in zip(some, found, strict=True)
+                    )
         return [self.kept[text] for text in texts]
 
     def _key(self) -> str:
@@ -88,7 +90,9 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
     transformers = required()
     try:
         with quietly():
-            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32
+            )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SourceError(

@@ -10,7 +10,8 @@ import torch
 
 from headstart.data.text_units import join_units, split_units
 from headstart.data.text_variation import cased
-from headstart.sources.masked_head import MaskedHead, hidden_states
+from headstart.sources.hidden_words import hidden_states
+from headstart.sources.masked_head import MaskedHead
 
 BEST = 10
 """Words among which one is drawn, by their probabilities."""
@@ -31,7 +32,10 @@ class MaskedWords:
     def __init__(self, told: MaskedHead, preprocessing: Any, *, barred: frozenset[str], device: torch.device) -> None:
         self.told, self.preprocessing, self.device = told, preprocessing, device
         tokenizer = preprocessing.tokenizer
-        self.words = [tokenizer.convert_tokens_to_string([t]).strip() for t in tokenizer.convert_ids_to_tokens(told.tokens.tolist())]
+        self.words = [
+            tokenizer.convert_tokens_to_string([t]).strip()
+            for t in tokenizer.convert_ids_to_tokens(told.tokens.tolist())
+        ]
         self.barred = torch.tensor([word.casefold() in barred for word in self.words])
         self.places = {word.casefold(): [] for word in self.words}
         for k, word in enumerate(self.words):

@@ -13,6 +13,7 @@ from headstart.data.batch import Batch
 from headstart.data.rows import Rows
 from headstart.errors import DataError, sentence
 
+
 @dataclass(frozen=True)
 class Labelled:
     """n labelled inputs.

@@ -54,8 +54,11 @@ def prepared(
         from headstart.sources.masked_head import masked_head
         from headstart.sources.masked_words import MaskedWords
 
-        parts = [part for text in texts for part in ([text] if isinstance(text, str) else text)]
-        told = masked_head(source, parts, device=device, seed=seed)
+        parts = tuple(part for text in texts for part in ([text] if isinstance(text, str) else text))
+        kept, key = source.extra.setdefault("masked_heads", {}), (source.digest, hash(parts), seed)
+        if key not in kept:  # several trainings of a run ask for it
+            kept[key] = masked_head(source, parts, device=device, seed=seed)
+        told = kept[key]
         found.rewrite = MaskedWords(told, source.preprocessing, barred=found.barred, device=device)
     if asked.back_translate:
         from headstart.sources.back_translation import BackTranslation

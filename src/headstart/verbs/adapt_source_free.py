@@ -314,7 +314,13 @@ def moved(
         question.method, model, AsItIs(predictor), (None, rows), lambda: network(question, "finetune", source, select=None),
         FOLDS_ON_IMAGES, nobody, None, None,
     )  # fmt: skip
-    table = FeatureTable(np.zeros((n, 0), np.float32), labels, [], origin, [images.name(i) for i in range(n)] if images.modality == "text" else [str(image) for image in images.inputs])
+    table = FeatureTable(
+        np.zeros((n, 0), np.float32),
+        labels,
+        [],
+        origin,
+        [images.name(i) for i in range(n)] if images.modality == "text" else [str(image) for image in images.inputs],
+    )
     judged = Judge(question, None, table, np.arange(n), adapted, progress)
     metrics = {**judged.metrics(), "choices": []}
     seconds["comparing"] = time.perf_counter() - began

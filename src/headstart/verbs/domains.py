@@ -123,7 +123,9 @@ def read_all(
     labelled = len(sources)
     if kind == "texts":
         texts = [read_texts(Path(path), label, needs_label=i < labelled) for i, path in enumerate(paths)]
-        return _embedded(texts, labelled, target is not None, backbone or "bundled/minilm", image_size, device, progress)
+        return _embedded(
+            texts, labelled, target is not None, backbone or "bundled/minilm", image_size, device, progress
+        )
     if label is not None:
         raise RecipeError(
             sentence("--label is for tables", got=label, fix="leave it out: the class of an image is its folder")
@@ -200,7 +202,13 @@ def image_features(
 
 
 def _embedded(
-    texts: list[Texts], labelled: int, with_target: bool, backbone: str, length: int | None, device: str, progress: Progress
+    texts: list[Texts],
+    labelled: int,
+    with_target: bool,
+    backbone: str,
+    length: int | None,
+    device: str,
+    progress: Progress,
 ) -> Domains:
     """Texts as rows of features, with the texts themselves beside them."""
     from headstart.sources import load_source

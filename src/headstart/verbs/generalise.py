@@ -165,7 +165,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     """Train without each group of sources, and on all; returns the Answer that is saved."""
     from sklearn.preprocessing import StandardScaler
 
-    from headstart.verbs.adapt_deep import whole_rows, network, without_target
+    from headstart.verbs.adapt_deep import network, whole_rows, without_target
     from headstart.verbs.adapt_methods import Adapted
     from headstart.verbs.adapt_work import Answer, by_source
 

@@ -20,7 +20,18 @@ from headstart.run import Run
 RUNS = Path("runs")
 MARK = "multitask.json"
 BALANCES = ("equal", "uncertainty", "gradnorm", "pcgrad")
-OWN = ("task", "label_col", "path_col", "text_col", "split_col", "label_delimiter", "order", "group", "labels_per_class", "metric")
+OWN = (
+    "task",
+    "label_col",
+    "path_col",
+    "text_col",
+    "split_col",
+    "label_delimiter",
+    "order",
+    "group",
+    "labels_per_class",
+    "metric",
+)
 """Fields of the recipe that each data set may have for itself."""
 COMMON = (
     "source", "sources", "arch", "strategy", "image_size", "max_length", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",

@@ -187,9 +187,7 @@ def same_modality(datasets: Mapping[str, Dataset]) -> None:
     kinds = {name: dataset.modality for name, dataset in datasets.items()}
     if len(set(kinds.values())) > 1:
         got = ", ".join(f"{name} ({WORDS[kind]})" for name, kind in kinds.items())
-        raise DataError(
-            sentence("one backbone reads images or texts, not both", got=got, fix="data sets of one kind")
-        )
+        raise DataError(sentence("one backbone reads images or texts, not both", got=got, fix="data sets of one kind"))
 
 
 def found_source(
@@ -358,7 +356,9 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         "task": cell["task"], "metric": s.metric, "metrics": cell["metrics"], "target": cell["together"], "baselines": {"alone": cell["alone"]},
         "transfer_gain": {"versus": "alone", "metric": s.metric, **cell["gain"]}, "n": cell["n"],
     }  # fmt: skip
-    return result | target_verdict(s.name, [o.name for o in subjects if o is not s], cell["gain"], s.metric, spec, inputs)
+    return result | target_verdict(
+        s.name, [o.name for o in subjects if o is not s], cell["gain"], s.metric, spec, inputs
+    )
 
 
 def write_predictions(work: Path, question: Question, subject: Subject, trainings: list[Training]) -> None:

@@ -32,9 +32,7 @@ def check_recipe(recipe: Recipe) -> None:
         unlabelled_used(strategy)
 
 
-def settings_of(
-    recipe: Recipe, unlabelled: Dataset | None = None, held_out: frozenset[str] = frozenset()
-) -> Settings:
+def settings_of(recipe: Recipe, unlabelled: Dataset | None = None, held_out: frozenset[str] = frozenset()) -> Settings:
     """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names, ``held_out`` what texts
     say that judge the model.
 
