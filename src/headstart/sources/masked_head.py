@@ -47,7 +47,7 @@ def masked_head(source: Source, texts: Sequence[str], *, device: torch.device, s
     """
     backbone, tokenizer = can_fill(source)
     words = word_tokens(tokenizer)
-    own = _of_checkpoint(source, backbone)
+    own = _of_checkpoint(source, backbone, words)
     if own is not None:
         head, model = own
         return MaskedHead(head, words, model)
@@ -85,7 +85,7 @@ def can_fill(source: Source) -> tuple[TextBackbone, Any]:
     return backbone, tokenizer
 
 
-def _of_checkpoint(source: Source, backbone: TextBackbone) -> tuple[nn.Module, TextBackbone] | None:
+def _of_checkpoint(source: Source, backbone: TextBackbone, words: np.ndarray) -> tuple[nn.Module, TextBackbone] | None:
     """The head of masked words in the source's folder, and its model; ``None`` where it has none that is whole."""
     folder = source.extra.get("folder")
     if folder is None or not Path(folder).is_dir():
@@ -104,9 +104,8 @@ def _of_checkpoint(source: Source, backbone: TextBackbone) -> tuple[nn.Module, T
     head = _head_of(whole)
     if head is None:
         return None
-    tokens = word_tokens(source.preprocessing.tokenizer)
     model = TextBackbone(whole.base_model, backbone.pool, scaled=False).eval().requires_grad_(False)
-    return _Chosen(head.eval().requires_grad_(False), torch.as_tensor(tokens)), model
+    return _Chosen(head.eval().requires_grad_(False), torch.as_tensor(words)), model
 
 
 def _head_of(whole: Any) -> nn.Module | None:

@@ -37,7 +37,7 @@ class MaskedWords:
             for t in tokenizer.convert_ids_to_tokens(told.tokens.tolist())
         ]
         self.barred = torch.tensor([word.casefold() in barred for word in self.words])
-        self.places = {word.casefold(): [] for word in self.words}
+        self.places: dict[str, list[int]] = {word.casefold(): [] for word in self.words}
         for k, word in enumerate(self.words):
             self.places[word.casefold()].append(k)
 

@@ -76,8 +76,11 @@ def fit_tied_head(
     embeddings = backbone.model.get_input_embeddings().weight.detach().cpu().float()[torch.as_tensor(known)]  # type: ignore[operator]
     shares = (counts + 1) / (counts + 1).sum()
     head = TiedHead(embeddings, shares)
-    slow, fast = [p for p in head.parameters() if p.ndim], [head.scale]
-    optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 1e-2}], lr=1e-3, weight_decay=0.01)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in head.parameters() if p.ndim]},
+        {"params": [head.scale], "lr": 1e-2},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.01)
     draws = torch.Generator().manual_seed(seed)
     best, kept, waited = float("inf"), head.state_dict(), 0
     for _ in range(EPOCHS):

@@ -49,7 +49,7 @@ class Prepared:
         """What validation and test texts say; nothing of images."""
         if self.dataset.modality != "text":
             return frozenset()
-        return frozenset(content(self.dataset.inputs[i]) for i in np.flatnonzero(self.dataset.splits != "train"))
+        return frozenset(content(self.dataset.inputs[int(i)]) for i in np.flatnonzero(self.dataset.splits != "train"))
 
     @property
     def learning(self) -> Dataset:
