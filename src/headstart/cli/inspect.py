@@ -23,7 +23,7 @@ from headstart.cli.help import Taught
 HELP = """What is in the data and what is wrong with it, before anything is trained.
 
 Counts and imbalance, files that cannot be decoded, copies and near copies (also across splits: leaks), sizes, channels,
-classes with too few examples.
+classes with too few examples; of texts: lengths, scripts, encodings, empty ones.
 
 headstart inspect flowers/          headstart inspect labels.csv --group patient --json
 """
@@ -88,7 +88,14 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
         out.print(f"... and {len(info['counts']) - 40} smaller classes")
     if info["modality"] == "text":
         letters = info["letters"]
-        out.print(f"letters a text: {letters['min']}-{letters['max']} (median {letters['median']})")
+        out.print(
+            f"letters a text: {letters['min']}-{letters['max']} (median {letters['median']}, 95 % up to {letters['p95']})"
+        )
+        out.print("scripts: " + ", ".join(f"{name} {n}" for name, n in info["scripts"].items()))
+        if info["n_duplicates"] or info["n_near_duplicates"]:
+            out.print(
+                f"repeats: {info['n_duplicates']} exact, {info['n_near_duplicates']} pairs of near copies; they are kept in one split"
+            )
     elif info["width"]:
         w, h = info["width"], info["height"]
         out.print(

@@ -13,6 +13,7 @@ from headstart.cli.common import (
     Json,
     Quiet,
     Sets,
+    TextCol,
     Tta,
     emit,
     progress,
@@ -20,9 +21,11 @@ from headstart.cli.common import (
 )  # fmt: skip
 from headstart.cli.help import Taught
 
-HELP = """What a run says of new images: one row an image, with the probability of every class.
+HELP = """What a run says of new images or texts: one row each, with the probability of every class.
 
 headstart predict runs/flowers photo.jpg          headstart predict runs/flowers new_photos/ --out predictions.csv
+
+headstart predict runs/reviews "what a film" --json          headstart predict runs/reviews new.csv --text-col review
 
 headstart predict runs/flowers new_photos/ --coverage 0.9          sets of classes that hold the true one 9 times of 10
 
@@ -34,7 +37,9 @@ headstart predict runs/flowers night_photos/ --adapt tent          a copy of the
 
 def predict(
     run: Path = typer.Argument(..., help="A run folder."),
-    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files."),
+    inputs: list[str] = typer.Argument(
+        ..., help="Images, folders of images, .zip files; texts, tables or .txt files of texts, - for stdin."
+    ),
     out: Path = typer.Option(
         None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
     ),
@@ -44,6 +49,7 @@ def predict(
     tta: int = Tta,
     adapt: str = Adapt,
     head: str = Head,
+    text_col: str = TextCol,
     batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
     device: str = Device,
     force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
@@ -61,8 +67,8 @@ def predict(
     if out is not None and out.exists() and not force:
         raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
     table = work(
-        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, batch_size=batch_size, device=device,
-        progress=progress(quiet or json),
+        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, text_col=text_col, batch_size=batch_size,
+        device=device, progress=progress(quiet or json),
     )  # fmt: skip
     as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)
     as_csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -79,4 +85,4 @@ def predict(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP), short_help="What a run says of new images.")(predict)
+    app.command(cls=Taught, help=taught(HELP), short_help="What a run says of new images or texts.")(predict)

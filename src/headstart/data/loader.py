@@ -176,7 +176,7 @@ def batches(
             times=times(order),
         )
         return
-    assert not isinstance(augmentation, TextVariation) and not isinstance(preprocessing, TextPreprocessing)
+    assert isinstance(preprocessing, Preprocessing) and not isinstance(augmentation, TextVariation)
     decoder = Decoder(dataset, preprocessing, workers, cache)
     data = _Batches(decoder, augmentation, shuffle_seed or 0)
     size = max(1, batch_size // repeats) * repeats

@@ -9,6 +9,7 @@ import torch
 
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
+from headstart.data.text_column import TextColumn
 from headstart.data.text_preprocessing import Text, TextPreprocessing
 from headstart.data.text_variation import TextVariation
 
@@ -39,7 +40,10 @@ def text_batches(
             so that a model which rewrites texts works in batches.
         times: int (n,), how often each row of ``order`` has come before in this pass.
     """
-    size = np.array([length(dataset.inputs[i]) for i in order])
+    if isinstance(dataset.inputs, TextColumn):
+        size = dataset.inputs.lengths()[order]
+    else:
+        size = np.array([length(dataset.inputs[i]) for i in order])
     step = WINDOW * batch_size
     places = np.arange(len(order))
     if not sort:

@@ -17,7 +17,7 @@ def level_of(gain: dict[str, Any]) -> str:
     return LEVELS[beyond_noise(gain)]
 
 
-def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str, inputs: str = "images") -> str:
+def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str) -> str:
     """How far a task is above or below itself alone: ``5.1 points of accuracy above birds alone (95 % interval ...)``."""
     say = Says(metric, spec, "en")
     size, better = say.amount(abs(gain["value"])), gain["value"] > 0
@@ -27,19 +27,17 @@ def in_words(gain: dict[str, Any], metric: str, spec: Metric, name: str, inputs:
         what = f"{size} of {say.what} {'above' if better else 'below'} {name} alone"
     else:
         what = f"the {say.what} {'better' if better else 'worse'} by {size} than of {name} alone"
-    return f"{what} ({say.between(gain).replace('test images', f'test {inputs}')})"
+    return f"{what} ({say.between(gain)})"
 
 
-def target_verdict(
-    name: str, others: list[str], gain: dict[str, Any], metric: str, spec: Metric, inputs: str = "images"
-) -> dict[str, Any]:
-    """The headline where one task is judged and the others are auxiliary; ``inputs`` are ``"images"`` or ``"texts"``.
+def target_verdict(name: str, others: list[str], gain: dict[str, Any], metric: str, spec: Metric) -> dict[str, Any]:
+    """The headline where one task is judged and the others are auxiliary.
 
     Returns:
         ``{"negative_transfer", "level", "why", "try"}`` as of :func:`headstart.evaluation.verdict.verdict`, in English.
     """
     beside, level = " and ".join(others), level_of(gain)
-    said = in_words(gain, metric, spec, name, inputs)
+    said = in_words(gain, metric, spec, name)
     if level == "helped":
         why, advice = (
             f"Training beside {beside} helped {name}: {said}.",
@@ -56,21 +54,18 @@ def target_verdict(
         why = f"No evidence that training beside {beside} helped {name}: {said}, inside the noise."
         need = examples_needed(gain)
         advice = [
-            f"About {need:,} test {inputs} would tell a difference of this size four times of five (now {gain['n']:,})."
-            if need else f"Add test {inputs}: these cannot tell the two apart."
+            f"About {need:,} test images would tell a difference of this size four times of five (now {gain['n']:,})."
+            if need else "Add test images: these cannot tell the two apart."
         ]  # fmt: skip
     return {"negative_transfer": {"helped": False, "hurt": True}.get(level), "level": level, "why": why, "try": advice}
 
 
-def all_verdict(
-    gains: Mapping[str, dict[str, Any]], words: Mapping[str, str], inputs: str = "images"
-) -> dict[str, Any]:
+def all_verdict(gains: Mapping[str, dict[str, Any]], words: Mapping[str, str]) -> dict[str, Any]:
     """The headline where every task is judged: hurt where any of them is, else helped where any is.
 
     Args:
         gains: task -> its gain from training together.
         words: task -> its gain in words.
-        inputs: ``"images"`` or ``"texts"``.
     """
     found: dict[str, list[str]] = {"helped": [], "hurt": [], "no_evidence": []}
     for name, gain in gains.items():
@@ -89,7 +84,7 @@ def all_verdict(
         "helped": [],
         "hurt": [f"Train {' and '.join(found['hurt'])} alone: headstart fit; or --balance pcgrad, gradnorm."],
         "no_evidence": [
-            f"More test {inputs} would tell; or one model is enough: it costs no task what can be measured here."
+            "More test images would tell; or one model is enough: it costs no task what can be measured here."
         ],
     }[level]
     return {

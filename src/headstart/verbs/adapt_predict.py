@@ -51,7 +51,7 @@ def _rows(path: Path, saved: dict[str, Any], device: str, progress: Progress) ->
     if not is_feature_file(path):
         fix = "a .csv or .npz with the columns of the source"
         raise DataError(sentence("this run predicts rows of features", got=str(path)[:60], fix=fix))
-    X = read_rows(path, saved["columns"])
+    X = read_rows(path, saved["columns"], saved.get("fill"))
     return [str(path)] * len(X), X
 
 
@@ -72,9 +72,9 @@ def _images(path: Path, saved: dict[str, Any], device: str, progress: Progress) 
 
 
 def _texts(path: Path, saved: dict[str, Any], device: str, progress: Progress) -> tuple[list[str], np.ndarray]:
-    from headstart.data.texts import Texts, holds_texts, read_texts
-    from headstart.sources import load_source
-    from headstart.verbs.domains import text_features, texts_of
+    from headstart.data.texts import holds_texts, read_texts
+    from headstart.features.texts import embed_texts
+    from headstart.training.device import pick_device
 
     if path.suffix.lower() == ".txt" and path.is_file():
         texts = [path.read_text(encoding="utf-8")]
@@ -83,10 +83,10 @@ def _texts(path: Path, saved: dict[str, Any], device: str, progress: Progress) -
     else:
         fix = "a table with a column of texts, a .txt file, or a folder of them"
         raise DataError(sentence("this run predicts texts", got=str(path)[:60], fix=fix))
-    part = Texts(texts, None, str(path), [str(i) for i in range(len(texts))])
-    reader = load_source(saved["backbone"], image_size=saved.get("image_size"))
-    table = text_features(part, texts_of(part), reader, device, progress)
-    return [str(path)] * len(texts), table.X
+    X = embed_texts(
+        texts, saved["backbone"], cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
+    )
+    return [str(path)] * len(X), X
 
 
 READERS = {"rows": _rows, "images": _images, "texts": _texts}

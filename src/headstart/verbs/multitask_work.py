@@ -19,6 +19,7 @@ from headstart.data.checks import WORDS
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache
 from headstart.data.rows import ImageRows, TextRows, rows_of
+from headstart.data.wording import said
 from headstart.deploy.heads import Head, buffers_of, save_heads
 from headstart.errors import DataError, sentence
 from headstart.evaluation.multitask import all_verdict, in_words, level_of, target_verdict
@@ -198,7 +199,7 @@ def found_source(
     if recipe.source == "auto" and kept.exists():
         recipe = recipe.model_copy(update={"source": read_json(kept)["chosen"]})
     if recipe.source != "auto":
-        return load_source(recipe.source, arch=recipe.arch, image_size=recipe.input_size)
+        return load_source(recipe.source, **recipe.reading)
     judge = prepared[question.target or next(iter(prepared))]
     source, ranking, _ = find_source(recipe, judge, device=device, progress=progress)
     if ranking:
@@ -248,7 +249,13 @@ def plan_steps(question: Question, subjects: list[Subject], source: Source) -> t
     settings = settings_of(question.common)
     size = settings.feeding.batch_size
     updates = max(s.member.steps(size) for s in subjects if question.target in (None, s.name))
-    options = resolve(settings.optimisation, updates * size, size, pretrained=source.pretrained)
+    options = resolve(
+        settings.optimisation,
+        updates * size,
+        size,
+        pretrained=source.pretrained,
+        modality=source.preprocessing.modality,
+    )
     return replace(options, patience=None), updates
 
 
@@ -310,7 +317,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
     """Scores of every task, gains over itself alone from every training, and the verdict."""
     alone = {t.names[0]: t.found[t.names[0]] for t in trainings if len(t.names) == 1}
     whole, tasks, words, gains = trainings[0], {}, {}, {}
-    inputs = WORDS[subjects[0].splits["train"].modality]
+    modality = subjects[0].splits["train"].modality
 
     def gain(training: Training, s: Subject) -> dict[str, Any]:
         (a, task), (b, other) = training.found[s.name], alone[s.name]
@@ -326,7 +333,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         }  # fmt: skip
         if s.judged:
             gains[s.name] = gain(whole, s)
-            words[s.name] = in_words(gains[s.name], s.metric, specs[s.metric], s.name, inputs)
+            words[s.name] = said(in_words(gains[s.name], s.metric, specs[s.metric], s.name), modality)
             cell |= {
                 "alone": s.scoring.scores(alone[s.name][0], s.labels, alone[s.name][1]), "gain": gains[s.name],
                 "level": level_of(gains[s.name]), "words": words[s.name],
@@ -346,19 +353,23 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         "baselines": {},
         "transfer_gain": None,
         "task": "several",
-        "inputs": inputs,
+        "inputs": WORDS[modality],
     }
     if question.target is None:
-        return result | {"metric": None} | all_verdict(gains, words, inputs)
+        return result | {"metric": None} | spoken(all_verdict(gains, words), modality)
     s = next(s for s in subjects if s.judged)
     cell, spec = tasks[s.name], s.scoring.metrics(s.prepared.classes)[s.metric]
     result |= {
         "task": cell["task"], "metric": s.metric, "metrics": cell["metrics"], "target": cell["together"], "baselines": {"alone": cell["alone"]},
         "transfer_gain": {"versus": "alone", "metric": s.metric, **cell["gain"]}, "n": cell["n"],
     }  # fmt: skip
-    return result | target_verdict(
-        s.name, [o.name for o in subjects if o is not s], cell["gain"], s.metric, spec, inputs
-    )
+    others = [o.name for o in subjects if o is not s]
+    return result | spoken(target_verdict(s.name, others, cell["gain"], s.metric, spec), modality)
+
+
+def spoken(verdict: dict[str, Any], modality: str) -> dict[str, Any]:
+    """A verdict in the words of what was judged."""
+    return verdict | {"why": said(verdict["why"], modality), "try": [said(line, modality) for line in verdict["try"]]}
 
 
 def write_predictions(work: Path, question: Question, subject: Subject, trainings: list[Training]) -> None:

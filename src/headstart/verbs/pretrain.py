@@ -19,7 +19,7 @@ def pretrain(
     out: str | Path | None = None,
     source: str | None = None,
     epochs: int = EPOCHS,
-    baselines: Any = ("raw_pixels",),
+    baselines: Any = ("raw_pixels", "classical"),
     progress: Progress = SILENT,
     **options: Any,
 ) -> Run:
