@@ -55,7 +55,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         lr: float | None = None,
         batch_size: int = 32,
-        augment: Any = "light",
+        augment: Any = "auto",
         optimizer: str = "adamw",
         weight_decay: float = 0.01,
         label_smoothing: float = 0.0,

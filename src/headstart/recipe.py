@@ -16,7 +16,7 @@ AUTO_BATCH = 32
 """Images a step, unless told otherwise: what the default learning rates and the number of epochs are made for."""
 
 STEPWISE = (
-    "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
+    "epochs", "lr", "batch_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "synonyms", "back_translate", "mixup", "cutmix",
     "label_smoothing", "dropout", "precision", "grad_clip", "accumulate", "patience", "average", "soup", "wise", "loss", "repeats",
     "embedding_loss", "margin",
 )  # fmt: skip
@@ -144,7 +144,13 @@ class Recipe(BaseModel):
     )
     warmup: float = Field(0.1, ge=0, description="Below 1 a share of the steps, from 1 on a number of steps.")
     augment: Any = Field(
-        "light", description="none, light, standard, strong, randaugment, or a table {flip: .., rotate: ..}."
+        "auto",
+        description="none, light, standard, strong, or a table: of images {flip: .., rotate: ..} (and randaugment), of texts {swap: .., "
+        "delete: .., mlm: ..}; auto: light for images, none for texts.",
+    )
+    synonyms: str | None = Field(None, description="File of synonyms (CSV, JSON) that replace words of training texts.")
+    back_translate: str | None = Field(
+        None, description="Two folders of translation models, there and back, that say training texts anew."
     )
     mixup: float = Field(0.0, ge=0, description="alpha of mixup's Beta distribution; 0 is off.")
     cutmix: float = Field(0.0, ge=0, description="alpha of CutMix's Beta distribution; 0 is off.")

@@ -299,7 +299,7 @@ def test_mixstyle_acts_at_the_ends_of_stages_in_training_alone():
         ("groupdro", "several_sources", "there is one"),
         ("irm", "several_sources", "there is one"),
         ("vrex", "several_sources", "there is one"),
-        ("mixstyle", "feature_maps", "rows of features have none"),
+        ("mixstyle", "feature_maps", "texts and rows of features have none"),
         ("dsbn", "batch_norms", "this backbone has none"),
         ("dsbn", "target_stream", "there is none"),
         ("dsbn(affine=true)", "loss_on_target", "learns from a loss on the target's inputs, but no other term has one"),

@@ -97,7 +97,7 @@ def test_a_left_out_source_is_judged_by_a_model_that_has_not_seen_it(files):
         ("vrexx", "abc", "unknown method without a target"),
         ("vrex", "ab", "with one of two left out there is one"),
         ("erm", "a", "one source alone says nothing"),
-        ("mixstyle", "abc", "rows of features have none"),
+        ("mixstyle", "abc", "texts and rows of features have none"),
     ],
 )
 def test_what_cannot_generalise_is_refused(files, method, names, says):

@@ -19,13 +19,15 @@ headstart multitask age=faces.csv hair=faces.csv --label-col age=years --label-c
 
 headstart multitask a/ b/ c/ --balance pcgrad --pairs                  without conflicting gradients; every pair, too
 
+headstart multitask reviews.csv complaints.csv --source bundled/minilm  texts share a backbone as images do
+
 headstart multitask recipe.yaml                                        the same options as keys of a YAML file
 
 headstart predict RUN photo.jpg --head leaves                          the head of one task
 """
 SHARED = [
-    "image_size", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "grad_clip", "augment",
-    "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed", "verify", "device", "workers",
+    "image_size", "max_length", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "grad_clip", "augment",
+    "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed", "verify", "device", "workers",
 ]  # fmt: skip
 """Options of `fit` that hold for all data sets."""
 
@@ -50,6 +52,7 @@ def multitask(
     task: list[str] = each("classification, multilabel, regression, hierarchical or ordinal [auto: by the labels]."),
     label_col: list[str] = each("Column of a table with the label."),
     path_col: list[str] = each("Column of a table with the image path."),
+    text_col: list[str] = each("Column of a table with the texts."),
     split_col: list[str] = each("Column of a table with train/valid/test."),
     label_delimiter: list[str] = each("What separates several labels in one cell of a table."),
     order: list[str] = each("Names of the ranks from low to high, with commas (ordinal)."),
@@ -71,7 +74,7 @@ def multitask(
         recipe, data = data[0], []
     names = list(named(data)) if data else None
     own = {
-        "task": task, "label_col": label_col, "path_col": path_col, "split_col": split_col, "label_delimiter": label_delimiter,
+        "task": task, "label_col": label_col, "path_col": path_col, "text_col": text_col, "split_col": split_col, "label_delimiter": label_delimiter,
         "order": order, "group": group, "labels_per_class": labels_per_class, "metric": metric,
     }  # fmt: skip
     run = work(
@@ -124,7 +127,11 @@ def show(run: Any) -> None:
             prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))
     head = m["judged"] or next(iter(m["tasks"]))
-    out.print(Text(f"use it:  {typed('headstart', 'predict', run.path)} IMAGE_OR_FOLDER {typed('--head', head)}"))
+    out.print(
+        Text(
+            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXTS' if m.get('inputs') == 'texts' else 'IMAGE_OR_FOLDER'} {typed('--head', head)}"
+        )
+    )
 
 
 def add(app: typer.Typer) -> None:

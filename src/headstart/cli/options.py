@@ -79,7 +79,17 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "augment": (
         str,
         AUGMENT,
-        "none, light, standard, strong, randaugment, or a table '{flip: 0.5, rotate: 10}' [light].",
+        "none, light, standard, strong, randaugment, or a table: '{flip: 0.5, rotate: 10}', of texts '{swap: 0.1, delete: 0.1, mlm: 0.15}' [light for images, none for texts].",
+    ),
+    "synonyms": (
+        str,
+        AUGMENT,
+        "File (CSV or JSON: word, synonyms) whose words replace a tenth of the words of training texts.",
+    ),
+    "back_translate": (
+        str,
+        AUGMENT,
+        "Two folders of translation models, THERE,BACK, that say half of the training texts anew.",
     ),
     "mixup": (
         float,

@@ -9,6 +9,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.text_augment import of_texts, text_augmentation
 from headstart.errors import RecipeError, near, sentence
 
 
@@ -65,12 +66,14 @@ class Augmentation:
 
 
 PRESETS: dict[str, Augmentation | None] = {
+    "auto": Augmentation(shift=0.06, rotate=6, zoom=0.08, color=0.1),
     "none": None,
     "light": Augmentation(shift=0.06, rotate=6, zoom=0.08, color=0.1),
     "standard": Augmentation(flip=0.5, crop=0.4, rotate=8, color=0.2),
     "strong": Augmentation(flip=0.5, crop=0.7, rotate=15, shear=8, color=0.4, erase=0.25),
     "randaugment": Augmentation(flip=0.5, crop=0.3, randaugment=9),
 }
+"""``auto``, the default, is ``light`` for images."""
 
 
 def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentation | None:
@@ -97,6 +100,11 @@ def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentati
     for key, value in spec.items():
         if key not in known:
             close = near(key, known, 1)
+            if of_texts({key: value}):
+                why = "and the data are images" if of_texts(spec) else "and other keys are of images"
+                raise RecipeError(
+                    sentence(f"this augmentation is of texts, {why}", got=key, allowed=known, fix=f"leave out {key}")
+                )
             raise RecipeError(
                 sentence("unknown key of augment", got=key, allowed=known, fix=close[0] if close else None)
             )
@@ -111,8 +119,17 @@ def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentati
 
 def flips(spec: str | dict[str, Any] | Augmentation | None) -> bool:
     """Whether this augmentation mirrors images left-right: then a mirrored one may stand for the image in a test too."""
-    found = augmentation(spec)
+    found = None if of_texts(spec) else augmentation(spec)
     return found is not None and found.flip > 0
+
+
+def varies(spec: Any) -> bool:
+    """Whether an augmentation of images, or a table of one of texts, changes anything.
+
+    Raises:
+        RecipeError: as for :func:`augmentation` and :func:`headstart.data.text_augment.text_augmentation`.
+    """
+    return (text_augmentation(spec) if of_texts(spec) else augmentation(spec)) is not None
 
 
 def strong_view(weak: Augmentation | None) -> Augmentation:

@@ -18,6 +18,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.images import read_image
 from headstart.data.preprocessing import Preprocessing
 from headstart.data.text_preprocessing import TextPreprocessing
+from headstart.data.text_variation import TextVariation
 
 
 class DecodedCache:
@@ -118,7 +119,7 @@ def batches(
     preprocessing: Preprocessing | TextPreprocessing,
     *,
     batch_size: int,
-    augmentation: Augmentation | None = None,
+    augmentation: Augmentation | TextVariation | None = None,
     shuffle_seed: int | None = None,
     sampler_weights: np.ndarray | None = None,
     repeats: int = 1,
@@ -162,6 +163,7 @@ def batches(
         from headstart.data.text_loader import text_batches
 
         assert isinstance(preprocessing, TextPreprocessing)
+        assert not isinstance(augmentation, Augmentation)
         yield from text_batches(
             dataset,
             preprocessing,
@@ -170,9 +172,11 @@ def batches(
             shuffle_seed=shuffle_seed,
             sort=plain,
             drop_last=drop_last,
+            augmentation=augmentation,
+            times=times(order),
         )
         return
-    assert isinstance(preprocessing, Preprocessing)
+    assert isinstance(preprocessing, Preprocessing) and not isinstance(augmentation, TextVariation)
     decoder = Decoder(dataset, preprocessing, workers, cache)
     data = _Batches(decoder, augmentation, shuffle_seed or 0)
     size = max(1, batch_size // repeats) * repeats

@@ -1,4 +1,4 @@
-"""The inputs of a network, by rows: images of a data set, or an array of features; without labels."""
+"""The inputs of a network, by rows: images or texts of a data set, or an array of features; without labels."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from headstart.data.augment import Augmentation, strong_view
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, Decoder, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.text_augment import TextAugmentation
+from headstart.data.text_preprocessing import TextPreprocessing
+from headstart.data.text_variation import TextVariation
 from headstart.errors import DataError, sentence
 
 NOISE = 0.1
@@ -22,9 +25,14 @@ DROPPED = 0.2
 
 
 class Rows(ABC):
-    """n inputs, each of the same ``shape``."""
+    """n inputs, each of the same ``shape`` (of texts: the longest).
+
+    Attributes:
+        at_once: in a pass without gradient.
+    """
 
     shape: tuple[int, ...]
+    at_once: int = 256
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -106,6 +114,8 @@ class ImageRows(Rows):
         cache: decoded images to reuse.
     """
 
+    at_once = 64
+
     def __init__(
         self,
         dataset: Dataset,
@@ -156,8 +166,73 @@ class ImageRows(Rows):
             decoder.pool.shutdown(wait=False)
 
 
+class TextRows(Rows):
+    """Texts of a data set as a source sees them: batches int64 (B, 3, T), T the longest of each.
+
+    Args:
+        dataset: n texts, or pairs of them.
+        preprocessing: of the source.
+        augmentation: what ``vary`` and the weak view are; the strong one is that of :class:`headstart.data.text_variation.TextVariation`.
+    """
+
+    at_once = 64
+
+    def __init__(
+        self, dataset: Dataset, preprocessing: TextPreprocessing, augmentation: TextVariation | None = None
+    ) -> None:
+        self.dataset, self.preprocessing, self.augmentation = dataset, preprocessing, augmentation
+        self.shape = (3, preprocessing.size)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, rows: Any) -> TextRows:
+        return TextRows(self.dataset.subset(np.arange(len(self))[rows]), self.preprocessing, self.augmentation)
+
+    def join(self, others: Sequence[TextRows]) -> TextRows:
+        self._alike(others)
+        return TextRows(
+            joined([self.dataset, *(other.dataset for other in others)]), self.preprocessing, self.augmentation
+        )
+
+    def stream(self, order: np.ndarray, size: int, seed: int, *, vary: bool) -> Iterator[torch.Tensor]:
+        passing = batches(
+            self.dataset, self.preprocessing, batch_size=size, augmentation=self.augmentation if vary else None,
+            shuffle_seed=seed, order=order,
+        )  # fmt: skip
+        for batch in passing:
+            yield batch.inputs
+
+    def views(self, order: np.ndarray, size: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        weak = self.augmentation or TextVariation(TextAugmentation())
+        for first in range(0, len(order), size):
+            texts = [self.dataset.inputs[i] for i in order[first : first + size]]
+            two = (
+                kind(texts, [(seed, first + i, k) for i in range(len(texts))])
+                for k, kind in enumerate((weak, weak.strong))
+            )
+            weakly, strongly = (self.preprocessing(varied) for varied in two)
+            yield weakly, strongly
+
+
+def rows_of(
+    dataset: Dataset,
+    preprocessing: Preprocessing | TextPreprocessing,
+    augmentation: Augmentation | TextVariation | None = None,
+    *,
+    workers: int | None = None,
+    cache: DecodedCache | None = None,
+) -> ImageRows | TextRows:
+    """Images or texts, by what the source reads."""
+    if isinstance(preprocessing, TextPreprocessing):
+        assert not isinstance(augmentation, Augmentation)
+        return TextRows(dataset, preprocessing, augmentation)
+    assert not isinstance(augmentation, TextVariation)
+    return ImageRows(dataset, preprocessing, augmentation, workers=workers, cache=cache)
+
+
 def joined(datasets: Sequence[Dataset]) -> Dataset:
-    """The images of several data sets one after the other, without labels and splits."""
+    """The inputs of several data sets one after the other, without labels and splits."""
 
     def column(name: str) -> np.ndarray | None:
         found = [getattr(dataset, name) for dataset in datasets]
@@ -165,6 +240,7 @@ def joined(datasets: Sequence[Dataset]) -> Dataset:
 
     return Dataset(
         inputs=[image for dataset in datasets for image in dataset.inputs], labels=None, classes=(),
-        splits=np.full(sum(map(len, datasets)), "", dtype="U5"), digests=column("digests"),
+        splits=np.full(sum(map(len, datasets)), "", dtype="U5"), digests=column("digests"), names=column("names"),
+        modality=datasets[0].modality,
         root=", ".join(dict.fromkeys(dataset.root for dataset in datasets)),
     )  # fmt: skip

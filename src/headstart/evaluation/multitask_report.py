@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from headstart.data.wording import said
 from headstart.evaluation.charts import Dot, curves, dots
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.multitask import level_of
@@ -27,8 +28,11 @@ def write_multitask_report(run: Path, *, name: str, lang: str = "en") -> Path:
     Raises:
         RunError: one of them is missing.
     """
-    m, w = read_json(run / "metrics.json"), WORDS[lang]
+    m = read_json(run / "metrics.json")
+    modality = "text" if m.get("inputs") == "texts" else "image"
+    w = {key: said(word, modality) for key, word in WORDS[lang].items()}
     why, advice = verdict_zh(m) if lang == "zh" else (m["why"], m["try"])
+    why, advice = said(why, modality), [said(line, modality) for line in advice]
 
     def metric(key: str) -> str:
         return metric_word(key, SCORES[lang]) if lang == "zh" else key.replace("_", " ")

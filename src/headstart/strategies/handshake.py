@@ -29,7 +29,7 @@ WORDS = {
     "loss_on_target": ("learns from a loss on the target's inputs", "but no other term has one"),
     "labelled_target": ("learns from a few labelled inputs of the target", "but there are none"),
     "unknown_output": ("needs an output for unknown classes", "but the task has none"),
-    "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
+    "feature_maps": ("changes feature maps inside the network", "but texts and rows of features have none"),
     "mask_token": ("hides tokens behind the tokenizer's mask", "but this source has none"),
     "left_to_right": (
         "guesses each token from those before it",

@@ -21,8 +21,7 @@ from headstart.strategies.terms.term import Start
 from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tuning.tuning import parts_of
 from headstart.tasks.task import Model, Task
-from headstart.training.domains import EVAL_BATCH, DomainBatches, Labelled
-from headstart.training.finetune import EVAL_BATCH as IMAGES_AT_ONCE
+from headstart.training.domains import DomainBatches, Labelled
 from headstart.training.loop import Fitted, train
 from headstart.training.objective import bind, unbind
 from headstart.training.optim import Optimisation
@@ -119,9 +118,8 @@ def facts(network: Network, labelled: Labelled, target: Rows | None) -> frozense
 def outputs_of(model: Model, task: Task, rows: Rows, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """Deep features float32 (n, width), and what the task decodes, float32 (n, M), of inputs in their order."""
     model.eval()
-    size = IMAGES_AT_ONCE if isinstance(rows, ImageRows) else EVAL_BATCH
     features, decoded = [], []
-    for inputs in rows.stream(np.arange(len(rows)), size, 0, vary=False):
+    for inputs in rows.stream(np.arange(len(rows)), rows.at_once, 0, vary=False):
         found = model.backbone(inputs.to(device))
         features.append(found.float().cpu().numpy())
         decoded.append(task.decode(model.head(found)).cpu().numpy())

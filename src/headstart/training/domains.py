@@ -13,9 +13,6 @@ from headstart.data.batch import Batch
 from headstart.data.rows import Rows
 from headstart.errors import DataError, sentence
 
-EVAL_BATCH = 256
-"""Inputs at once in a pass without gradient; images are decoded in fewer."""
-
 
 @dataclass(frozen=True)
 class Labelled:
@@ -39,9 +36,9 @@ class Labelled:
     @property
     def batches(self) -> Iterator[Batch]:
         """One pass in order, nothing varied."""
-        order = np.arange(len(self.rows))
+        order, size = np.arange(len(self.rows)), self.rows.at_once
         for inputs, index in zip(
-            self.rows.stream(order, EVAL_BATCH, 0, vary=False), torch.as_tensor(order).split(EVAL_BATCH), strict=True
+            self.rows.stream(order, size, 0, vary=False), torch.as_tensor(order).split(size), strict=True
         ):
             yield self.batch(inputs, index)
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.augment import augmentation, mix_batch, mixing_share
+from headstart.data.augment import Augmentation, augmentation, mix_batch, mixing_share
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.data.preprocessing import Preprocessing
+from headstart.data.text_variation import TextVariation, content
 from headstart.data.view_pairs import Views
 from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
@@ -36,6 +37,7 @@ from headstart.training.loop import Batches, Fitted, train
 from headstart.training.lr_range import lr_range_test
 from headstart.training.objective import Objective, bind, unbind
 from headstart.training.optim import Optimisation
+from headstart.training.text_variation import prepared
 from headstart.training.update import Pieces
 
 EVAL_BATCH = 64
@@ -51,7 +53,7 @@ class Feeding:
 
     Attributes:
         batch_size: images a step.
-        augment: see :func:`headstart.data.augment.augmentation`.
+        augment: see :func:`headstart.data.augment.augmentation`, and for texts :func:`headstart.data.text_augment.text_augmentation`.
         mixup, cutmix: alpha of the Beta distribution, 0 is off.
         balanced: draw every class equally often.
         workers: threads that decode, or ``None`` for one a core.
@@ -60,10 +62,11 @@ class Feeding:
         fit_memory: find out first how much of a batch fits in memory at once (:mod:`headstart.training.fit_memory`).
         repeats: each image comes this many times in a batch, each time augmented anew; an epoch shows every image as often.
         unlabelled: images for the terms that learn without labels.
+        held_out: what texts say that judge the model: no copy of a training text may say the same.
     """
 
     batch_size: int = 32
-    augment: Any = "light"
+    augment: Any = "auto"
     mixup: float = 0.0
     cutmix: float = 0.0
     balanced: bool = False
@@ -73,6 +76,7 @@ class Feeding:
     decoded: DecodedCache | None = field(default=None, compare=False, repr=False)
     repeats: int = 1
     unlabelled: Dataset | None = None
+    held_out: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
 
 def finetune(
@@ -113,14 +117,16 @@ def finetune(
         Diverged: the loss is not finite.
         OutOfMemory: one image at a time does not fit.
     """
+    if valid_set is not None and valid_set.modality == "text":
+        feeding = replace(feeding, held_out=feeding.held_out | frozenset(map(content, valid_set.inputs)))
     course = set_up(
         source, backbone, strategy, task, train_set, feeding, pretrained=pretrained, device=device, seed=seed,
         head_start=head_start,
     )  # fmt: skip
     refuse_unopened(course.objective.stages, options.epochs)
     refuse_waiting(strategy.terms, options.epochs)
-    if said := strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size):
-        progress.say(f"{name}: {said}")
+    if note := strategy.tuning.note(source.backbone, source.layers, source.preprocessing.size):
+        progress.say(f"{name}: {note}")
     options, micro_batch, found = settle(
         course, source.preprocessing, feeding, options, device=device, seed=seed, precision=precision, folder=folder,
         progress=progress, name=name,
@@ -141,6 +147,11 @@ def finetune(
         precision=precision, micro_batch=micro_batch, folder=folder, progress=progress, name=name, on_epoch=on_epoch,
     )  # fmt: skip
     unbind(strategy, fitted.model)
+    if course.varied is not None and course.varied.refused:
+        progress.say(
+            f"{name}: {course.varied.refused} augmented copies would have said what a validation or test text says, or the word of a label: the texts as they "
+            "are came in their place"
+        )
     fitted.extra |= {"options": options, **found}
     return fitted
 
@@ -240,6 +251,7 @@ class Course:
         batches: epoch -> batches of ``size`` images; ``steps`` of them an epoch.
         cache: decoded images that ``batches`` keeps.
         stream: unlabelled images to a labelled one, and whether with strong views; ``None`` without.
+        varied: the augmentation of texts.
     """
 
     objective: Objective
@@ -248,6 +260,7 @@ class Course:
     size: int
     cache: DecodedCache
     stream: tuple[float, bool] | None = None
+    varied: TextVariation | None = None
 
 
 def set_up(
@@ -300,7 +313,16 @@ def set_up(
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None
-    augment = augmentation(feeding.augment) if train_set.modality == "image" else None
+    augment: Augmentation | TextVariation | None = None
+    varied: TextVariation | None = None
+    if train_set.modality == "text":
+        augment = varied = prepared(
+            feeding.augment, source, [*train_set.inputs, *(feeding.unlabelled.inputs if feeding.unlabelled else ())], task=task.name, classes=train_set.classes,
+            held_out=feeding.held_out, pretrained=pretrained, device=device, seed=seed,
+        )  # fmt: skip
+        refuse_idle_repeats(repeats, varied)
+    else:
+        augment = augmentation(feeding.augment)
     stream, views = unlabelled_stream(strategy.terms), None
     if stream is not None:
         assert feeding.unlabelled is not None
@@ -339,7 +361,18 @@ def set_up(
                     batch = replace(batch, inputs=images, targets=targets)
             yield batch if views is None else beside(batch, epoch * steps + step)
 
-    return Course(objective, train_batches, steps, size, cache, stream)
+    return Course(objective, train_batches, steps, size, cache, stream, varied)
+
+
+def refuse_idle_repeats(repeats: int, augment: TextVariation | None) -> None:
+    """Raises:
+    HandshakeError: texts come several times, all alike.
+    """
+    if repeats > 1 and augment is None:
+        raise HandshakeError(
+            sentence("repeats shows each text in several augmented forms, but nothing is augmented", got=f"--repeats {repeats}",
+                     fix="--augment light, or leave out --repeats")
+        )  # fmt: skip
 
 
 def facts(source: Source, feeding: Feeding) -> frozenset[str]:

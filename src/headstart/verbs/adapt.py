@@ -48,12 +48,12 @@ def adapt(
         source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
             of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
             can be measured, and the report says so.
-            The source may be a run folder of ``fit`` (or of ``adapt finetune+X``) on images, with ``method="shot"``: its model is adapted
-            to the images of the target without any data of the source.
+            The source may be a run folder of ``fit`` (or of ``adapt finetune+X``) on images or texts, with ``method="shot"``: its model is
+            adapted to those of the target without any data of the source.
             Several sources are a list: deep methods are told which source a row is of, shallow ones get the rows of all. Without a
             target (``None``) it is :func:`headstart.verbs.generalise.generalise`: each source in turn is left out.
         method: a shallow method of :func:`headstart.adapters.list_methods`; a deep term (``"dann"``: new layers are trained on
-            features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images is
+            features of the frozen ``backbone``, or on the rows); a strategy (``"finetune+dann"``: the whole network of images or texts is
             trained); or ``"auto"`` (default): candidates, ``source_only`` among them, chosen without target labels.
         select: criterion of ``"auto"`` (default ``reverse``), and of the epoch of deep methods (default ``infomax``, for regression
             ``source``); or ``iwv``, ``dev``, ``snd``, ``entropy``.

@@ -1,4 +1,4 @@
-"""A deep method and its baselines, fitted: new layers on features, or the whole network of images."""
+"""A deep method and its baselines, fitted: new layers on features, or the whole network of images or texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDS_ON_ROWS, FOLDS_ON_IMAGES = 3, 2
 
 
 def network(question: Question, strategy: str, source: Any = None, **more: Any) -> Any:
-    """An unfitted :class:`headstart.training.deep_adapter.DeepAdapter`; ``source`` where the whole network of images is trained."""
+    """An unfitted :class:`headstart.training.deep_adapter.DeepAdapter`; ``source`` where the whole network of images or texts is trained."""
     from headstart.training.deep_adapter import DeepAdapter
 
     options = {
@@ -40,7 +40,7 @@ def deep(
     """The method and the same network trained without the target, both without the held-out rows of the source.
 
     Args:
-        inputs: scaled features, or rows of images, of source and target.
+        inputs: scaled features, or rows of images or texts, of source and target.
     """
     source = domains.reader if domains.images is not None and not isinstance(inputs[0], np.ndarray) else None
     Xs, Xt = inputs
@@ -71,15 +71,18 @@ def deep(
     )  # fmt: skip
 
 
-def image_rows(domains: Domains, workers: int | None = None) -> tuple[Any, Any]:
-    """Images of both domains as the reader sees them, varied a little in training; decoded images are kept between epochs."""
+def whole_rows(domains: Domains, workers: int | None = None) -> tuple[Any, Any]:
+    """Images of both domains as the reader sees them, varied a little in training (decoded images are kept between epochs); texts as they
+    are."""
     from headstart.data.augment import augmentation
     from headstart.data.loader import DecodedCache
-    from headstart.data.rows import ImageRows
+    from headstart.data.rows import rows_of
     from headstart.training.finetune import DECODED_BYTES
 
     assert domains.images is not None
-    how = domains.reader.preprocessing, augmentation("light")
+    varied = augmentation("light") if domains.kind == "images" else None
     cache = DecodedCache(DECODED_BYTES)
-    source, target = (ImageRows(images, *how, workers=workers, cache=cache) for images in domains.images)
+    source, target = (
+        rows_of(inputs, domains.reader.preprocessing, varied, workers=workers, cache=cache) for inputs in domains.images
+    )
     return source, target

@@ -30,7 +30,7 @@ class Adapted:
     Attributes:
         method: its name; for auto the one chosen.
         model, baseline: adapted, and from the source alone.
-        inputs: what both read of the source (n_s) and of the target (n_t): arrays, or rows of images.
+        inputs: what both read of the source (n_s) and of the target (n_t): arrays, or rows of images or texts.
         own: () -> a fresh model to be fitted on labelled target rows, and in how many folds that is done.
         held: int, source rows that ``model_without`` and ``baseline_without`` have not seen.
         candidates: rows of the table, for auto.

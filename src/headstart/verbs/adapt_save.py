@@ -28,7 +28,7 @@ Method `{method}` ({task}), learned on {source} ({n_source} rows), for a domain 
 OF_FEATURES = """`headstart predict {run} {new}` uses it{on}; in Python `joblib.load("model.joblib")` gives a table with
 `scaler`, `estimator`, `columns`, `task`, `classes`, `kind` and `backbone`. A joblib file can run code when it is loaded: open it
 only where you trust who made it. It needs the versions of scikit-learn and headstart in `env.json`."""
-OF_IMAGES = """`headstart predict {run} IMAGES` uses it, and `--source {run}` takes its backbone further. The backbone is
+OF_IMAGES = """`headstart predict {run} {new}` uses it, and `--source {run}` takes its backbone further. The backbone is
 `model.safetensors`, in the library's own layout; the new layers and the head behind it are in `neck.safetensors`."""
 NEW = {
     "rows": ("NEW.csv", " on rows with the same columns"),
@@ -44,7 +44,7 @@ def save(work: Path, recipe: dict[str, Any], result: Answer, domains: Domains) -
     card = (CARD if recipe["target"] is not None else GENERAL).format(
         method=result.adapted.method, task=recipe["task"], source=domains.source.origin, target=domains.target.origin,
         n_source=len(domains.source.X), n_target=len(domains.target.X), why=result.metrics["why"],
-        how=OF_IMAGES.format(run=run) if whole else OF_FEATURES.format(run=run, new=new, on=on),
+        how=OF_IMAGES.format(run=run, new=new) if whole else OF_FEATURES.format(run=run, new=new, on=on),
     )  # fmt: skip
     more: dict[str, Any] = {}
     with disk_errors(work):
@@ -89,7 +89,7 @@ def save_tables(work: Path, recipe: dict[str, Any], result: Answer, more: dict[s
 def save_network(
     work: Path, result: Answer, reader: Any, images: Dataset, card: str, *, neck: bool = True
 ) -> dict[str, Any]:
-    """The whole network of images as an ordinary model folder, the new layers beside it; checked in a fresh process.
+    """The whole network of images or texts as an ordinary model folder, the new layers beside it; checked in a fresh process.
 
     Args:
         reader: the bare source that the network began from.
@@ -101,6 +101,7 @@ def save_network(
     """
     from headstart.data.augment import flips
     from headstart.deploy.neck import neck_of, save_neck
+    from headstart.deploy.taps import save_taps
     from headstart.sources import save_model
     from headstart.verbs.save import verify
 
@@ -110,10 +111,12 @@ def save_network(
     task = {"name": deep.task_.name, **deep.task_.state()}
     save_model(
         work / "model", reader, backbone, None if neck else deep.model_.head, classes, reader.preprocessing, card,
-        extra={"precision": "fp32", "flip": flips("light"), "task": task},
+        extra={"precision": "fp32", "flip": images.modality == "image" and flips("light"), "task": task},
     )  # fmt: skip
     if layers is not None:
         save_neck(work / "model", layers, deep.model_.head)
+    elif images.modality == "text":
+        save_taps(work / "model", reader, (deep.model_.head.weight.detach(), deep.model_.head.bias.detach()))
     own = [result.saved["classes"].index(c) for c in classes]
     return verify(work, images, result.probabilities[:, own].astype(np.float32))
 

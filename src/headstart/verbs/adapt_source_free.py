@@ -19,10 +19,10 @@ from headstart.verbs.adapt_question import Options, Question
 WAYS = ("shot", "shot(weight=0.1)")
 CARD = """# An adapted model
 
-Method `{method}` (classification), made of the model of `{source}` and of the {n} images of {target}, without the data that the model was trained
+Method `{method}` (classification), made of the model of `{source}` and of the {n} {what} of {target}, without the data that the model was trained
 on. {why}
 
-`headstart predict {run} IMAGES` uses it, and `--source {run}` takes its backbone further."""
+`headstart predict {run} {given}` uses it, and `--source {run}` takes its backbone further."""
 NOTE = (
     "The data of the source was not read: SHOT trained the backbone on the target alone, under the head as it was, and the last epoch was taken. "
     "It makes all classes equally frequent, so do not trust it where the target lacks classes or has them in very unequal shares."
@@ -59,13 +59,13 @@ def weight_of(options: Options, sources: Sequence[str | Path], target: str | Pat
         )  # fmt: skip
     if target is None:
         raise RecipeError(
-            sentence("the model of a run is adapted to a target, and with --no-target there is none", got=str(run), fix="a target, or folders of images as sources")
+            sentence("the model of a run is adapted to a target, and with --no-target there is none", got=str(run), fix="a target, or labelled data as sources")
         )  # fmt: skip
     if not re.match(r"shot\b", method.strip()):
         raise RecipeError(
             sentence(
                 "the source is a run folder, a model without its data, and this method learns from data of the source", got=f"--method {method}",
-                allowed=WAYS, fix="--method shot, or the images that the run was trained on as SOURCE",
+                allowed=WAYS, fix="--method shot, or the data that the run was trained on as SOURCE",
             )
         )  # fmt: skip
     strategy = read_method(method)
@@ -92,7 +92,7 @@ def weight_of(options: Options, sources: Sequence[str | Path], target: str | Pat
 
 
 def adapt_run(run: str | Path, target: str | Path, options: Options, weight: float, progress: Progress = SILENT) -> Run:
-    """Adapt the model of a run folder to images, and write a run folder; the options are those of :func:`headstart.verbs.adapt.adapt`.
+    """Adapt the model of a run folder to images or texts, whichever it reads, and write a run folder; the options are those of :func:`headstart.verbs.adapt.adapt`.
 
     Args:
         weight: of the pseudo-labels, see :class:`headstart.strategies.terms.shot.SHOT`.
@@ -104,7 +104,7 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_check import check, too_few
     from headstart.verbs.adapt_save import save_network, save_tables
-    from headstart.verbs.domains import KINDS, images_of, kind_of
+    from headstart.verbs.domains import KINDS, images_of, kind_of, labelled_texts
 
     method, image_size = options.method, options.image_size
     if options.out is not None and Path(options.out).resolve() == Path(run).resolve():
@@ -117,18 +117,22 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
     check(method, None, 0, "logistic", options.training)
     predictor = opened(Path(run), options.device)
     size = predictor.source.preprocessing.size
-    if image_size not in (None, size):
+    if image_size not in (None, size) and predictor.source.preprocessing.modality == "image":
         raise RecipeError(
             sentence("the run reads images of another size, and its head was trained on them", got=f"--image-size {image_size}", allowed=size, fix="leave it out")
         )  # fmt: skip
-    kind = kind_of(target)
-    if kind != "images":
-        raise DataError(sentence("the run reads images", got=f"{target} ({KINDS[kind]})", allowed=KINDS["images"]))
+    kind, reads = kind_of(target), f"{predictor.source.preprocessing.modality}s"
+    if kind != reads:
+        raise DataError(sentence(f"the run reads {reads}", got=f"{target} ({KINDS[kind]})", allowed=KINDS[reads]))
+    if reads == "texts" and image_size is not None:
+        raise RecipeError(sentence("--image-size is for images", got=image_size, where=KINDS[kind], fix="leave it out"))
     began = time.perf_counter()
-    images = images_of(target, options.workers, progress, needs_label=False)
+    images = (
+        labelled_texts(target) if reads == "texts" else images_of(target, options.workers, progress, needs_label=False)
+    )
     too_few(len(images), str(target))
     labels = None if images.labels is None else np.array(images.classes)[images.labels]
-    notes = [NOTE, *of_classes(labels, predictor.classes, str(target))]
+    notes = [NOTE, *of_classes(labels, predictor.classes, str(target), reads)]
     seconds = {"reading": time.perf_counter() - began}
     question = options.question("classification")
     result = moved(question, weight, predictor, images, labels, str(target), options.workers, progress)
@@ -139,7 +143,10 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
         "verb": "adapt", "source": str(run), "target": str(target), "method": method, "task": "classification", **options.training, "seed": options.seed,
         "source_digest": predictor.source.digest, "target_digest": images.digest, "out": str(folder),
     }  # fmt: skip
-    card = CARD.format(method=method, source=run, n=len(images), target=target, why=result.metrics["why"], run=folder)
+    card = CARD.format(
+        method=method, source=run, n=len(images), target=target, why=result.metrics["why"], run=folder, what=reads,
+        given="IMAGES" if reads == "images" else "NEW.csv",
+    )  # fmt: skip
     reader, neck = bare(predictor)
     work = options.begin(folder)
     checked = save_network(work, result, reader, images, card, neck=neck)
@@ -161,7 +168,7 @@ def opened(run: Path, device: str) -> Any:
 
     if (run / "model" / "model.joblib").is_file():
         raise RunError(
-            sentence("SHOT trains a network of images, and this run of adapt is a model over features", got=str(run),
+            sentence("SHOT trains a network of images or texts, and this run of adapt is a model over features", got=str(run),
                      fix="a run of headstart fit, or of headstart adapt --method finetune+dann")
         )  # fmt: skip
     if read_json(run / "metrics.json").get("kind") == "multitask" or (run / "model" / HEADS).is_file():
@@ -193,7 +200,7 @@ def bare(predictor: Any) -> tuple[Any, bool]:
     return load_source(str(predictor.folder)), True
 
 
-def of_classes(labels: np.ndarray | None, known: Sequence[str], where: str) -> list[str]:
+def of_classes(labels: np.ndarray | None, known: Sequence[str], where: str, what: str = "images") -> list[str]:
     """What a person should know of classes that one side lacks.
 
     Raises:
@@ -216,7 +223,7 @@ def of_classes(labels: np.ndarray | None, known: Sequence[str], where: str) -> l
         )
     if gone:
         notes.append(
-            f"The target has no images of class {', '.join(gone[:5])}: SHOT, which wants all classes, may be misled by it."
+            f"The target has no {what} of class {', '.join(gone[:5])}: SHOT, which wants all classes, may be misled by it."
         )
     return notes
 
@@ -266,7 +273,7 @@ def moved(
     from headstart.data.augment import augmentation
     from headstart.data.feature_tables import FeatureTable
     from headstart.data.loader import DecodedCache
-    from headstart.data.rows import ImageRows
+    from headstart.data.rows import rows_of
     from headstart.training.deep_adapter import usual_epochs
     from headstart.training.finetune import DECODED_BYTES
     from headstart.training.optim import Optimisation, default_lr
@@ -277,9 +284,10 @@ def moved(
     from headstart.verbs.adapt_work import Answer
 
     source, n, size = predictor.source, len(images), question.batch_size or 32
-    rows = ImageRows(
-        images, source.preprocessing, augmentation("light"), workers=workers, cache=DecodedCache(DECODED_BYTES)
-    )
+    rows = rows_of(
+        images, source.preprocessing, augmentation("light") if images.modality == "image" else None, workers=workers,
+        cache=DecodedCache(DECODED_BYTES),
+    )  # fmt: skip
     options = Optimisation(
         usual_epochs(n, size) if question.epochs is None else question.epochs,
         question.lr or default_lr("adamw", pretrained=True), weight_decay=1e-3,
@@ -295,7 +303,13 @@ def moved(
         question.method, model, AsItIs(predictor), (None, rows), lambda: network(question, "finetune", source, select=None),
         FOLDS_ON_IMAGES, nobody, None, None, baseline_is="the run's model as it is",
     )  # fmt: skip
-    table = FeatureTable(np.zeros((n, 0), np.float32), labels, [], origin, [str(image) for image in images.inputs])
+    table = FeatureTable(
+        np.zeros((n, 0), np.float32),
+        labels,
+        [],
+        origin,
+        [images.name(i) for i in range(n)] if images.modality == "text" else [str(image) for image in images.inputs],
+    )
     judged = Judge(question, None, table, np.arange(n), adapted, progress)
     metrics = {**judged.metrics(), "choices": []}
     seconds["comparing"] = time.perf_counter() - began

@@ -61,10 +61,10 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
     if len(few) and (told := fewer_than_asked(target.y, few, question)):
         notes.append(told)
     if is_deep(question.method):
-        from headstart.verbs.adapt_deep import deep, image_rows
+        from headstart.verbs.adapt_deep import deep, whole_rows
 
-        whole = whole_network(question.method) and domains.kind == "images"
-        adapted = deep(question, domains, image_rows(domains) if whole else (Xs, Xt), few, progress)
+        whole = whole_network(question.method) and domains.kind != "rows"
+        adapted = deep(question, domains, whole_rows(domains) if whole else (Xs, Xt), few, progress)
     else:
         adapted = fitted(question, Xs, source.y, Xt, few, target.y, progress)
     seconds = {"adapting": time.perf_counter() - began}

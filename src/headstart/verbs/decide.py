@@ -88,7 +88,7 @@ def decide(
     Raises:
         RecipeError: the time does not allow one epoch of what was asked for.
     """
-    settings = settings_of(recipe, target.unlabelled)
+    settings = settings_of(recipe, target.unlabelled, target.held_out)
     if layer == source.layers[-1].name:
         layer = "last"
     train_set, learn = target.split("train"), target.learning
@@ -185,7 +185,7 @@ def _tune(
     times: StepTimes | None, device: torch.device, progress: Progress, notes: list[str],
 ) -> tuple[LrRange | None, MemoryFit | None, Candidate]:  # fmt: skip
     """What fits in memory; and a learning rate from a range test, taken where it does not lose against the default."""
-    settings, strategy = settings_of(recipe, target.unlabelled), parse_strategy(chosen.strategy)
+    settings, strategy = settings_of(recipe, target.unlabelled, target.held_out), parse_strategy(chosen.strategy)
     task = task_of(target.split("train"), settings)
     train_set = target.split("train")
     pretrained = source.pretrained

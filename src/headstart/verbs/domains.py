@@ -30,9 +30,9 @@ class Domains:
         source, target: features, and labels where there are such.
         task: ``"classification"`` or ``"regression"``.
         kind: ``"rows"``, ``"images"`` or ``"texts"``.
-        reader: what made the features: a :class:`headstart.sources.source.Source` for images; ``None`` for rows.
+        reader: what made the features: a :class:`headstart.sources.source.Source` for images and texts; ``None`` for rows.
         backbone: its name; ``None`` for rows.
-        images: those behind the features, of source and target.
+        images: those behind the features, or the texts, of source and target.
         domain: int (n_s,), which source each row is of; ``None`` for one source.
         sources: their names.
         notes: sentences for the user.
@@ -87,7 +87,7 @@ def read_all(
         if (Path(path) / "recipe.yaml").is_file():
             raise DataError(
                 sentence("a run folder is a model, and adapt learns from data", got=str(path),
-                         fix="its data; or the run of images as the only SOURCE, with --method shot")
+                         fix="its data; or the run as the only SOURCE, with --method shot")
             )  # fmt: skip
     kinds = [kind_of(path) for path in paths]
     kind = kinds[0]
@@ -134,7 +134,7 @@ def read_all(
     labelled = len(sources)
     if kind == "texts":
         texts = [read_texts(Path(path), label, needs_label=i < labelled) for i, path in enumerate(paths)]
-        return _embedded(texts, labelled, backbone or "bundled/minilm", device, progress)
+        return _embedded(texts, labelled, target is not None, backbone or "bundled/minilm", device, progress)
     if label is not None:
         raise RecipeError(
             sentence("--label is for tables", got=label, fix="leave it out: the class of an image is its folder")
@@ -210,17 +210,41 @@ def image_features(
     return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.inputs])
 
 
-def _embedded(texts: list[Texts], labelled: int, backbone: str, device: str, progress: Progress) -> Domains:
-    """Texts as rows of features."""
+def _embedded(
+    texts: list[Texts], labelled: int, with_target: bool, backbone: str, device: str, progress: Progress
+) -> Domains:
+    """Texts as rows of features, with the texts themselves beside them."""
     from headstart.features.texts import embed_texts
+    from headstart.sources import load_source
     from headstart.training.device import pick_device
 
+    reader = load_source(backbone)
+    names = [f"{reader.name}:{j}" for j in range(reader.width)]
     tables = []
     for part in texts:
         X = embed_texts(
             part.texts, backbone, cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
         )
-        names = [f"{backbone}:{j}" for j in range(X.shape[1])]
         tables.append(FeatureTable(X, part.y, names, part.origin, part.ids))
+    found = [texts_of(part) for part in texts]
     notes = tuple(dict.fromkeys(note for part in texts for note in part.notes))
-    return _pooled(tables, labelled, "texts", backbone=backbone, notes=notes)
+    mine = found[0] if labelled == 1 else joined(found[:labelled])
+    images = mine, found[-1] if with_target else mine
+    return _pooled(tables, labelled, "texts", reader=reader, backbone=backbone, notes=notes, images=images)
+
+
+def labelled_texts(path: str | Path) -> Dataset:
+    """The texts of a table or a folder, with their labels where there are such."""
+    return texts_of(read_texts(Path(path), None, needs_label=False))
+
+
+def texts_of(part: Texts) -> Dataset:
+    """The texts as a data set, with their digests."""
+    from headstart.data.scan import scan
+
+    classes, codes = (None, None) if part.y is None else np.unique(part.y, return_inverse=True)
+    dataset = Dataset(
+        inputs=list(part.texts), labels=codes, classes=() if classes is None else tuple(map(str, classes)), splits=np.full(len(part.texts), "", dtype="U5"),
+        root=part.origin, modality="text", names=np.array(part.ids),
+    )  # fmt: skip
+    return scan(dataset, cache_dir=cache_root())[0]

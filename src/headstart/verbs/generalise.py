@@ -59,7 +59,7 @@ def generalise(sources: Sequence[str | Path], options: Options, progress: Progre
     enough(method, len(domains.sources))
     question = options.question(domains.task, method)
     seconds = {"reading": time.perf_counter() - began}
-    result = left_out(question, domains, method, whole_network(method) and domains.kind == "images", progress)
+    result = left_out(question, domains, method, whole_network(method) and domains.kind != "rows", progress)
     result.saved["image_size"] = options.image_size
     result.seconds = {**seconds, **result.seconds}
     for text in result.notes:
@@ -149,7 +149,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     """Train without each group of sources, and on all; returns the Answer that is saved."""
     from sklearn.preprocessing import StandardScaler
 
-    from headstart.verbs.adapt_deep import image_rows, network, without_target
+    from headstart.verbs.adapt_deep import network, whole_rows, without_target
     from headstart.verbs.adapt_methods import Adapted
     from headstart.verbs.adapt_work import Answer, by_source
 
@@ -162,7 +162,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     scaler = StandardScaler().fit(source.X)
 
     def inputs(scale: Any) -> Any:
-        return image_rows(domains)[0] if whole else scale.transform(source.X).astype(source.X.dtype, copy=False)
+        return whole_rows(domains)[0] if whole else scale.transform(source.X).astype(source.X.dtype, copy=False)
 
     groups = folds_of(domains.sources)
     models = [text] if plain is None else [text, plain]

@@ -20,11 +20,22 @@ from headstart.run import Run
 RUNS = Path("runs")
 MARK = "multitask.json"
 BALANCES = ("equal", "uncertainty", "gradnorm", "pcgrad")
-OWN = ("task", "label_col", "path_col", "split_col", "label_delimiter", "order", "group", "labels_per_class", "metric")
+OWN = (
+    "task",
+    "label_col",
+    "path_col",
+    "text_col",
+    "split_col",
+    "label_delimiter",
+    "order",
+    "group",
+    "labels_per_class",
+    "metric",
+)
 """Fields of the recipe that each data set may have for itself."""
 COMMON = (
-    "source", "sources", "arch", "strategy", "image_size", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",
-    "schedule", "warmup", "grad_clip", "augment", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed",
+    "source", "sources", "arch", "strategy", "image_size", "max_length", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",
+    "schedule", "warmup", "grad_clip", "augment", "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed",
     "verify", "device", "workers",
 )  # fmt: skip
 """Fields of the recipe that hold for all of them."""
@@ -309,7 +320,7 @@ def checked(recipes: Mapping[str, Recipe]) -> None:
     seen: dict[Any, str] = {}
     for name, recipe in recipes.items():
         key = (
-            (os.path.realpath(recipe.data), recipe.label_col, recipe.task)
+            (os.path.realpath(recipe.data), recipe.label_col, recipe.text_col, recipe.task)
             if isinstance(recipe.data, str)
             else id(recipe.data)
         )

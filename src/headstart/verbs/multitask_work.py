@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from headstart.data.augment import augmentation, flips
+from headstart.data.checks import WORDS
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache
-from headstart.data.rows import ImageRows
+from headstart.data.rows import ImageRows, TextRows, rows_of
+from headstart.data.wording import said
 from headstart.deploy.heads import Head, buffers_of, save_heads
 from headstart.errors import DataError, sentence
 from headstart.evaluation.multitask import all_verdict, in_words, level_of, target_verdict
@@ -35,6 +37,7 @@ from headstart.training.finetune import DECODED_BYTES
 from headstart.training.multitask import Joint, Member, check_shared, train_together
 from headstart.training.optim import Optimisation
 from headstart.training.stage_table import stage_table
+from headstart.training.text_variation import prepared as prepared_texts
 from headstart.training.transfer import resolve, task_of
 from headstart.verbs.experiment import Clock
 from headstart.verbs.multitask import Question, same_data
@@ -95,13 +98,14 @@ def work_through(question: Question, work: Path, progress: Progress) -> None:
         datasets, notes = without_copies(prepared)
         for note in notes:
             progress.say(note)
+    same_modality(datasets)
     same_data(work, {name: dataset.digest for name, dataset in datasets.items()})
     write_json(work / "data.json", {name: each.info for name, each in prepared.items()})
     with clock("ranking"):
         source = found_source(question, prepared, work, str(device), progress)
     progress.say(f"source {source.name}: {source.report.line()}")
     subjects = [
-        subject_of(question, name, prepared[name], datasets[name], source, cache)
+        subject_of(question, name, prepared[name], datasets[name], source, cache, frozenset().union(*(each.held_out for each in prepared.values())))
         for cache in [DecodedCache(DECODED_BYTES)] for name in question.recipes
     ]  # fmt: skip
     options, updates = plan_steps(question, subjects, source)
@@ -165,18 +169,28 @@ def without_copies(prepared: Mapping[str, Prepared]) -> tuple[dict[str, Dataset]
         copies = np.isin(dataset.digests, tests) & (dataset.splits != "test")
         if copies.any():
             notes.append(
-                f"{name}: {int(copies.sum())} images are test images of another task too and are not learned from."
+                f"{name}: {int(copies.sum())} {WORDS[dataset.modality]} are test {WORDS[dataset.modality]} of another task too and are not learned from."
             )
             left = dataset.subset(np.flatnonzero(~copies))
             bare = (left.select("train").counts == 0) & (dataset.select("train").counts > 0)
             if bare.any():
                 raise DataError(
-                    sentence("a class has no training image that is no test image of another task", where=name,
+                    sentence(f"a class has no training {dataset.modality} that is no test {dataset.modality} of another task", where=name,
                              got=dataset.classes[int(np.argmax(bare))], fix="one split for both: --split-col")
                 )  # fmt: skip
             dataset = left
         found[name] = dataset
     return found, notes
+
+
+def same_modality(datasets: Mapping[str, Dataset]) -> None:
+    """Raises:
+    DataError: images beside texts: no backbone reads both.
+    """
+    kinds = {name: dataset.modality for name, dataset in datasets.items()}
+    if len(set(kinds.values())) > 1:
+        got = ", ".join(f"{name} ({WORDS[kind]})" for name, kind in kinds.items())
+        raise DataError(sentence("one backbone reads images or texts, not both", got=got, fix="data sets of one kind"))
 
 
 def found_source(
@@ -196,9 +210,10 @@ def found_source(
 
 
 def subject_of(
-    question: Question, name: str, prepared: Prepared, dataset: Dataset, source: Source, cache: DecodedCache
-) -> Subject:
-    """One data set as the trainings take it.
+    question: Question, name: str, prepared: Prepared, dataset: Dataset, source: Source, cache: DecodedCache,
+    held_out: frozenset[str] = frozenset(),
+) -> Subject:  # fmt: skip
+    """One data set as the trainings take it; ``held_out`` is what the texts say that judge any of them.
 
     Raises:
         HandshakeError: options that mean nothing for this task.
@@ -212,14 +227,14 @@ def subject_of(
     task = task_of(splits["train"], settings)
     judged = question.target in (None, name)
 
-    def rows(split: str) -> ImageRows:
-        return ImageRows(
-            splits[split],
-            source.preprocessing,
-            augmentation(settings.feeding.augment),
-            workers=recipe.workers,
-            cache=cache,
-        )
+    asked = settings.feeding.augment
+    varied: Any = augmentation(asked) if dataset.modality == "image" else prepared_texts(
+        asked, source, splits["train"].inputs, task=task.name, classes=dataset.classes, held_out=held_out, pretrained=source.pretrained,
+        device=pick_device(recipe.device), seed=recipe.seed,
+    )  # fmt: skip
+
+    def rows(split: str) -> ImageRows | TextRows:
+        return rows_of(splits[split], source.preprocessing, varied, workers=recipe.workers, cache=cache)
 
     labels = splits["train"].labels
     assert labels is not None
@@ -296,7 +311,7 @@ def judge(training: Training, joint: Joint, subjects: list[Subject], *, everybod
         task = s.member.task
         if task.settles and s.member.valid is not None and s.member.valid_labels is not None:
             task = task.tuned(joint.predict(s.member, s.member.valid), s.member.valid_labels)
-        rows = ImageRows(s.splits["test"], s.member.rows.preprocessing, workers=s.member.rows.workers)  # type: ignore[attr-defined]
+        rows = rows_of(s.splits["test"], s.member.rows.preprocessing, workers=getattr(s.member.rows, "workers", None))  # type: ignore[attr-defined]
         training.found[s.name] = (joint.predict(s.member, rows), task)
 
 
@@ -304,6 +319,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
     """Scores of every task, gains over itself alone from every training, and the verdict."""
     alone = {t.names[0]: t.found[t.names[0]] for t in trainings if len(t.names) == 1}
     whole, tasks, words, gains = trainings[0], {}, {}, {}
+    modality = subjects[0].splits["train"].modality
 
     def gain(training: Training, s: Subject) -> dict[str, Any]:
         (a, task), (b, other) = training.found[s.name], alone[s.name]
@@ -319,7 +335,7 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         }  # fmt: skip
         if s.judged:
             gains[s.name] = gain(whole, s)
-            words[s.name] = in_words(gains[s.name], s.metric, specs[s.metric], s.name)
+            words[s.name] = said(in_words(gains[s.name], s.metric, specs[s.metric], s.name), modality)
             cell |= {
                 "alone": s.scoring.scores(alone[s.name][0], s.labels, alone[s.name][1]), "gain": gains[s.name],
                 "level": level_of(gains[s.name]), "words": words[s.name],
@@ -339,16 +355,23 @@ def scored(question: Question, subjects: list[Subject], trainings: list[Training
         "baselines": {},
         "transfer_gain": None,
         "task": "several",
+        "inputs": WORDS[modality],
     }
     if question.target is None:
-        return result | {"metric": None} | all_verdict(gains, words)
+        return result | {"metric": None} | spoken(all_verdict(gains, words), modality)
     s = next(s for s in subjects if s.judged)
     cell, spec = tasks[s.name], s.scoring.metrics(s.prepared.classes)[s.metric]
     result |= {
         "task": cell["task"], "metric": s.metric, "metrics": cell["metrics"], "target": cell["together"], "baselines": {"alone": cell["alone"]},
         "transfer_gain": {"versus": "alone", "metric": s.metric, **cell["gain"]}, "n": cell["n"],
     }  # fmt: skip
-    return result | target_verdict(s.name, [o.name for o in subjects if o is not s], cell["gain"], s.metric, spec)
+    others = [o.name for o in subjects if o is not s]
+    return result | spoken(target_verdict(s.name, others, cell["gain"], s.metric, spec), modality)
+
+
+def spoken(verdict: dict[str, Any], modality: str) -> dict[str, Any]:
+    """A verdict in the words of what was judged."""
+    return verdict | {"why": said(verdict["why"], modality), "try": [said(line, modality) for line in verdict["try"]]}
 
 
 def write_predictions(work: Path, question: Question, subject: Subject, trainings: list[Training]) -> None:
@@ -386,16 +409,16 @@ def save_models(
             f"# {' / '.join(heads)}", "",
             f"One backbone from `{source.name}` with {len(heads)} heads, trained together by Headstart (`{question.balance}`).", "",
             *(f"- `{s.name}`: {heads[s.name].task.says}; test {s.metric.replace('_', ' ')} {cell['value']:.3f} "
-              f"(95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(s.splits['test'])} images)"
+              f"(95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(s.splits['test'])} {WORDS[s.splits['test'].modality]})"
               for s in subjects for cell in [result["tasks"][s.name]["together"][s.metric]]),
             f"- Verdict: {result['why']}", f"- Licence of the source's weights: {source.licence}", f"- {source.report.line()}",
             "- Each head, with the batch-norm statistics that go with it, is in heads.safetensors: "
-            "`headstart predict RUN IMAGES --head NAME`", "",
+            f"`headstart predict RUN {source.preprocessing.modality.upper()}S --head NAME`", "",
         ]
     )  # fmt: skip
     with disk_errors(work / "model"):
         save_model(
             work / "model", source, first.backbone.cpu(), head, default.task.classes if default else (), source.preprocessing, card,
-            extra={"precision": "fp32", "flip": flips(question.common.augment), "reads": [], **own},
+            extra={"precision": "fp32", "flip": source.preprocessing.modality == "image" and flips(question.common.augment), "reads": [], **own},
         )  # fmt: skip
         save_heads(work / "model", heads, question.target)

@@ -35,7 +35,7 @@ from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
-from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import augmented, check_inputs, check_obeyed, check_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,11 @@ def _steps(
     memory = found.memory
     batch = recipe.batch_size if isinstance(recipe.batch_size, int) else AUTO_BATCH
     steps += [
-        Step("augmentation", str(recipe.augment), given if "augment" in recipe.model_fields_set else "the default"),
+        Step(
+            "augmentation",
+            str(augmented(recipe, target.dataset.modality)),
+            given if "augment" in recipe.model_fields_set else "the default",
+        ),
         Step("learning rate", f"{options.lr:.2g}", why),
         Step("batch size", f"{batch} in {memory.pieces if memory else 1}", memory.why if memory else "not probed"),
         Step("epochs", str(options.epochs), "; ".join(note for note in found.notes if "epochs" in note) or wanted),

@@ -13,6 +13,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
+from headstart.data.text_variation import content
 from headstart.data.unlabelled import read_unlabelled
 from headstart.folder import cache_root
 from headstart.progress import Progress
@@ -42,6 +43,13 @@ class Prepared:
 
     def split(self, name: str) -> Dataset:
         return self.dataset.select(name)
+
+    @property
+    def held_out(self) -> frozenset[str]:
+        """What validation and test texts say; nothing of images."""
+        if self.dataset.modality != "text":
+            return frozenset()
+        return frozenset(content(self.dataset.inputs[int(i)]) for i in np.flatnonzero(self.dataset.splits != "train"))
 
     @property
     def learning(self) -> Dataset:

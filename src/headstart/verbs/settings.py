@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from headstart.data.augment import augmentation
+from typing import Any
+
+from headstart.data.augment import varies
 from headstart.data.checks import WORDS
 from headstart.data.dataset import Dataset
+from headstart.data.text_augment import with_files
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
 from headstart.strategies.grammar import parse_strategy
@@ -37,8 +40,9 @@ def check_recipe(recipe: Recipe) -> None:
         )  # fmt: skip
 
 
-def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
-    """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names.
+def settings_of(recipe: Recipe, unlabelled: Dataset | None = None, held_out: frozenset[str] = frozenset()) -> Settings:
+    """The recipe's training fields, sorted by who reads them; ``unlabelled`` are the images that the recipe names, ``held_out`` what texts
+    say that judge the model.
 
     Raises:
         RecipeError: a loss, an imbalance or a number of repeats that cannot be read or would do nothing.
@@ -55,7 +59,8 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
             sentence("mixup and CutMix mix the images of a batch, and a batch holds one", where="batch_size", got=size,
                      fix="--batch-size 2 or more")
         )  # fmt: skip
-    if recipe.repeats > 1 and augmentation(recipe.augment) is None:
+    augment = with_files(recipe.augment, recipe.synonyms, recipe.back_translate)
+    if not varies(augment) and recipe.repeats > 1:
         raise RecipeError(
             sentence("repeats shows each image in several augmented forms, but nothing is augmented", where="repeats",
                      got=recipe.repeats, fix="--augment light, or leave out --repeats")
@@ -64,7 +69,7 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
         feeding=Feeding(
             batch_size=size,
             fit_memory=recipe.batch_size == "auto",
-            augment=recipe.augment,
+            augment=augment,
             mixup=recipe.mixup,
             cutmix=recipe.cutmix,
             balanced=recipe.imbalance == "sampler",
@@ -72,6 +77,7 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
             dropout=recipe.dropout,
             repeats=recipe.repeats,
             unlabelled=unlabelled,
+            held_out=held_out,
         ),
         optimisation={
             "epochs": recipe.epochs,
@@ -109,6 +115,12 @@ def refuse_by_token(name: str, verb: str) -> None:
         )  # fmt: skip
 
 
+def augmented(recipe: Recipe, modality: str) -> Any:
+    """The augmentation in words, ``auto`` resolved."""
+    spec = with_files(recipe.augment, recipe.synonyms, recipe.back_translate)
+    return {"image": "light", "text": "none"}[modality] if spec == "auto" else spec
+
+
 OF_TASKS = {
     "label_smoothing": "label_smoothing", "mixup": "mixing", "cutmix": "mixing", "embedding_loss": "embedding_loss",
     "embedding_size": "embedding_size", "margin": "margin", "loss": "loss", "calibrate": "calibration", "wise": "wise",
@@ -117,7 +129,10 @@ OF_TASKS = {
 """Options that only some tasks obey, and the word for them in :attr:`headstart.tasks.task.Task.obeys`."""
 
 
-OF_MODALITY = {"image": ("image_size", "path_col", "cutmix"), "text": ("max_length", "text_col")}
+OF_MODALITY = {
+    "image": ("image_size", "path_col", "cutmix"),
+    "text": ("max_length", "text_col", "synonyms", "back_translate"),
+}
 """Options that mean something for one kind of inputs only."""
 ITS_BASELINE = {"image": "raw_pixels", "text": "classical"}
 

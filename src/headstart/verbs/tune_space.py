@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.data.augment import augmentation
+from headstart.data.augment import varies
 from headstart.data.dataset import Dataset
 from headstart.errors import HandshakeError, RecipeError, near, sentence
 from headstart.recipe import STEPWISE, Recipe, make_recipe
@@ -278,7 +278,7 @@ def _agree(
     if "layer" in params:
         at_layer(source, str(params["layer"]))
     if "augment" in params:
-        augmentation(params["augment"])
+        varies(params["augment"])
     stepwise = [name for name in params if name in STEPWISE] + (recipe.stepwise_set if alone else [])
     check_obeyed(trial, train_set.task)
     has = facts(source, settings_of(trial).feeding)

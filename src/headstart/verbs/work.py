@@ -88,7 +88,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
             progress.say(line)
         write_json(work / "data.json", target.info)
     pretrained = source.pretrained
-    settings = settings_of(plan, target.unlabelled)
+    settings = settings_of(plan, target.unlabelled, target.held_out)
     if plan.strategy == "auto" or until is not None:
         with clock("choosing"):
             decided = kept(work / "plan.json")
