@@ -26,10 +26,13 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
+BASELINES = ("scratch", "probe", "raw_pixels", "copy", "dictionary", "lead")
+"""What a run may be compared with; the last three are for texts that are written."""
+
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
     "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
-    "hierarchical_distance",
+    "hierarchical_distance", "bleu", "chrf", "rouge_l", "rouge_1", "rouge_2",
 )  # fmt: skip
 """Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
 
@@ -65,7 +68,9 @@ class Recipe(BaseModel):
     )
     source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
 
-    task: Literal["auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical"] = Field(
+    task: Literal[
+        "auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical", "translation", "summarization"
+    ] = Field(
         "auto",
         description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
     )
@@ -171,6 +176,12 @@ class Recipe(BaseModel):
     margin: float | None = Field(
         None, gt=0, lt=1.57, description="Margin of the embedding's loss; default 0.5 radians (arcface), 0.2 (triplet)."
     )
+    beams: int = Field(1, ge=1, le=64, description="Texts kept while one is written (beam search); 1 is greedy.")
+    length_penalty: float = Field(1.0, description="Power of its length that a beam's log-probability is divided by.")
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a written text at most; default: 1.5 times the longest training target."
+    )
+    prefix: str | None = Field(None, description="Text before each text, as T5's models expect; default: the source's own.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     workers: int | None = Field(None, ge=1, description="Threads that decode images; default: the cores.")
     verify: bool = Field(True, description="Reload the saved model in a fresh process and compare its predictions.")
@@ -219,13 +230,13 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     if baselines is not None:
         values["baselines"] = [] if baselines in ("none", ["none"], []) else baselines
         for name in values["baselines"]:
-            if name not in ("scratch", "probe", "raw_pixels"):
+            if name not in BASELINES:
                 problems.append(
                     sentence(
                         "unknown baseline",
                         where="the recipe",
                         got=name,
-                        allowed=["scratch", "probe", "raw_pixels", "none"],
+                        allowed=[*BASELINES, "none"],
                     )
                 )
     for name in values.get("log") or []:
@@ -325,6 +336,8 @@ def _plain(key: str, value: Any) -> Any:
     if key in ("data", "source_data", "unlabelled", "source") and isinstance(value, str):
         # a saved recipe must find its data from anywhere; names of sources are not paths
         named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
+        if value.count(",") == 1 and all(os.path.exists(part.strip()) for part in value.split(",")):
+            return ",".join(os.path.abspath(part.strip()) for part in value.split(","))  # two parallel files
         return os.path.abspath(value) if not named and os.path.exists(value) else value
     if key == "strategy":
         return compose(value)

@@ -14,7 +14,8 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "task": (
         str,
         DATA,
-        "classification, multilabel, regression, hierarchical, ordinal or embedding [auto: one of the first four, by the labels].",
+        "classification, multilabel, regression, hierarchical, ordinal, embedding, translation or summarization [auto: one of the "
+        "first four, by the labels].",
     ),
     "label_delimiter": (str, DATA, "What separates several labels in one cell of a table (multilabel)."),
     "order": (str, DATA, "Names of the ranks from low to high, with commas (ordinal) [by number]."),
@@ -88,6 +89,10 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "verify": (bool, PROOF, "Reload the saved model in a fresh process and compare its predictions [on]."),
     "lang": (str, PROOF, "Language of the report: en or zh [en]."),
     "log": (str, PROOF, "Also write: tensorboard."),
+    "beams": (int, TRAIN, "Texts kept while one is written, for translation and summarization; 1 is greedy [1]."),
+    "length_penalty": (float, TRAIN, "A beam's log-probability is divided by its length to this power [1]."),
+    "max_new_tokens": (int, TRAIN, "Tokens of a written text at most [1.5 times the longest training target]."),
+    "prefix": (str, TRAIN, "Text before each text, as T5's models expect [the source's own]."),
     "device": (str, MACHINE, "auto, cpu, cuda, cuda:1 or mps [auto]."),
     "workers": (int, MACHINE, "Threads that decode images [the cores]."),
 }

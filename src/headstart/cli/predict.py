@@ -7,6 +7,7 @@ import typer
 from headstart.cli.common import (
     AbstainBelow,
     Adapt,
+    Beams,
     Coverage,
     Device,
     Head,
@@ -29,12 +30,14 @@ headstart predict runs/flowers new_photos/ --coverage 0.9          sets of class
 headstart predict runs/flowers new_photos/ --abstain-below 0.7 --tta 4
 
 headstart predict runs/flowers night_photos/ --adapt tent          a copy of the model adapts to images that look different
+
+headstart predict runs/en-zh "Where is the station?" --beams 4          what a run of translation or summarization writes
 """
 
 
 def predict(
     run: Path = typer.Argument(..., help="A run folder."),
-    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files."),
+    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files; texts."),
     out: Path = typer.Option(
         None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
     ),
@@ -44,6 +47,7 @@ def predict(
     tta: int = Tta,
     adapt: str = Adapt,
     head: str = Head,
+    beams: int = Beams,
     batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
     device: str = Device,
     force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
@@ -61,7 +65,7 @@ def predict(
     if out is not None and out.exists() and not force:
         raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
     table = work(
-        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, batch_size=batch_size, device=device,
+        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, beams=beams, batch_size=batch_size, device=device,
         progress=progress(quiet or json),
     )  # fmt: skip
     as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)

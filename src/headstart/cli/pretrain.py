@@ -14,6 +14,8 @@ HELP = """Make a source from labelled source-domain images; its run folder is th
 headstart pretrain birds/ --arch timm/resnet18 --image-size 96 --epochs 40 --out sources/birds
 
 headstart fit my_birds/ --source sources/birds --source-data birds/
+
+headstart pretrain pairs.tsv --task translation --text-col en --label-col zh --arch transformers/marian
 """
 LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unlabelled")
 
@@ -21,7 +23,7 @@ LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unl
 def pretrain(
     data: str = typer.Argument(..., help="Labelled source-domain images: folder, .zip or table."),
     arch: str = typer.Option(
-        "timm/resnet18", "--arch", help="Architecture that starts from random weights: timm/NAME or torchvision/NAME."
+        "timm/resnet18", "--arch", help="Architecture that starts from random weights: timm/NAME, torchvision/NAME or transformers/NAME."
     ),
     source: str = typer.Option(
         None, "--source", "-s", help="Start from this source instead of random weights.", show_default=False

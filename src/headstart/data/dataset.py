@@ -15,6 +15,9 @@ the ``str`` itself, or a pair of them."""
 
 MODALITIES = ("image", "text")
 
+SEQUENCES = ("translation", "summarization")
+"""Tasks whose label is a text."""
+
 STAND_INS = {
     "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
     "embedding": "the identities", "hierarchical": "the leaves",
@@ -30,7 +33,7 @@ class Dataset:
         images: n references, see :data:`Reference`.
         labels: what is known of each image, by ``task``: int64 (n,), an index into ``classes`` (classification, ordinal: the rank,
             embedding: the identity, hierarchical: the leaf); float32 (n, K) of 0 and 1 (multilabel); float64 (n,)
-            (regression). ``None`` where the images have no labels.
+            (regression); object (n,) of str (translation, summarization). ``None`` where the images have no labels.
         classes: the names, in the order of the indices or columns; for regression the name of the quantity.
         splits: n strings out of ``"train"``, ``"valid"``, ``"test"``, or ``""`` where the layout gives none.
         groups: n strings; images that share one must stay in one split (a patient, a lot, a video); or ``None``.
@@ -92,7 +95,7 @@ class Dataset:
         assert self.labels is not None, "counts of an unlabelled data set"
         if self.task == "multilabel":
             return self.labels.sum(0).astype(np.int64)
-        if self.task == "regression":
+        if self.task in ("regression", *SEQUENCES):
             return np.array([len(self.labels)])
         return np.bincount(self.labels, minlength=len(self.classes))
 
@@ -100,6 +103,8 @@ class Dataset:
         """The label of one image as people write it: names joined by a bar, a number, a name."""
         assert self.labels is not None, "the label of an unlabelled image"
         label = self.labels[index]
+        if self.task in SEQUENCES:
+            return str(label)
         if self.task == "multilabel":
             return "|".join(name for name, has in zip(self.classes, label, strict=True) if has) or "none"
         return f"{label:g}" if self.task == "regression" else self.classes[label]
@@ -122,6 +127,8 @@ class Dataset:
         A quantity is cut into fifths by size; an image with several labels counts for the rarest of them.
         """
         assert self.labels is not None, "strata of an unlabelled data set"
+        if self.task in SEQUENCES:
+            return np.zeros(len(self.labels), dtype=np.int64), self.classes
         if self.task == "regression":
             edges = np.unique(np.quantile(self.labels, [0.2, 0.4, 0.6, 0.8]))
             bins = np.unique(np.searchsorted(edges, self.labels, side="right"), return_inverse=True)[1]
@@ -157,7 +164,9 @@ class Dataset:
         assert self.digests is not None, "scan() sets the digests first"
         h = hashlib.sha256("\0".join(self.classes).encode())
         h.update("\0".join(map(str, self.digests)).encode())
-        h.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).tobytes())
+        if self.labels is not None:
+            texts = self.task in SEQUENCES
+            h.update("\0".join(self.labels).encode() if texts else np.ascontiguousarray(self.labels).tobytes())
         h.update("\0".join(map(str, self.splits)).encode())
         return h.hexdigest()[:16]
 

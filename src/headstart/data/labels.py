@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import DataError, near, sentence
 
-TASKS = ("classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical")
+TASKS = ("classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical", *SEQUENCES)
 DELIMITERS = ("|", ";", ",")
 LEVEL = "/"
 """Between the names of a nested class: ``animal/dog``."""

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import Dataset, Reference
+from headstart.data.dataset import SEQUENCES, Dataset, Reference
 from headstart.data.images import INSIDE, is_image
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
+from headstart.data.sequence_reader import read_sequences
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import names_images, read_frame, read_table
 from headstart.data.text_reader import read_text_folder, read_text_table
@@ -63,6 +64,11 @@ def read_dataset(
         close = near(task, TASKS, 1)
         fix = f"--task {close[0]}" if close else None
         raise DataError(sentence("unknown task", got=task, allowed=["auto", *TASKS], fix=fix))
+    if task in SEQUENCES:
+        return read_sequences(
+            data, task=task, text_col=text_col, label_col=label_col, split_col=split_col, group=group,
+            idle={"path_col": path_col, "label_delimiter": label_delimiter, "order": order},
+        )  # fmt: skip
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
         return _arrays(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import DataError, sentence
 
 
@@ -132,11 +132,12 @@ def _check_enough(dataset: Dataset) -> None:
         DataError: one class only; a class with one image; a label that every image has.
     """
     names, counts = dataset.classes, dataset.counts
-    if dataset.task == "regression":
+    if dataset.task in ("regression", *SEQUENCES):
         if len(dataset) < 10:
+            what = "pairs to learn" if dataset.task in SEQUENCES else "images to learn a quantity"
             raise DataError(
                 sentence(
-                    "too few images to learn a quantity from", where=dataset.root, got=len(dataset), allowed=">= 10"
+                    f"too few {what} from", where=dataset.root, got=len(dataset), allowed=">= 10"
                 )
             )
         return

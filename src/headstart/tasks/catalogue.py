@@ -6,6 +6,7 @@ from headstart.errors import RecipeError
 from headstart.tables import Table
 from headstart.tasks.classification import Classification
 from headstart.tasks.embedding import Embedding
+from headstart.tasks.generation import Summarization, Translation
 from headstart.tasks.hierarchical import Hierarchical
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.ordinal import Ordinal
@@ -13,5 +14,10 @@ from headstart.tasks.regression import Regression
 from headstart.tasks.task import Task
 
 TASKS: Table[type[Task]] = Table(
-    "task", {task.name: task for task in (Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical)}, RecipeError
+    "task",
+    {
+        task.name: task
+        for task in (Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical, Translation, Summarization)
+    },
+    RecipeError,
 )  # fmt: skip

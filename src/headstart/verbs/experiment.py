@@ -137,7 +137,7 @@ def experiment(
     return Outcome(moved, found, others, tasks, history, held, calibrated)
 
 
-NO_TRANSFER = ("scratch", "raw_pixels")
+NO_TRANSFER = ("scratch", "raw_pixels", "copy", "dictionary", "lead")
 """Baselines that use no source: what transfer has to beat."""
 
 

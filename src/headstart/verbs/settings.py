@@ -91,7 +91,7 @@ def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
 OF_TASKS = {
     "label_smoothing": "label_smoothing", "mixup": "mixing", "cutmix": "mixing", "embedding_loss": "embedding_loss",
     "embedding_size": "embedding_size", "margin": "margin", "loss": "loss", "calibrate": "calibration", "wise": "wise",
-    "source_data": "forgetting",
+    "source_data": "forgetting", "beams": "decoding", "length_penalty": "decoding", "max_new_tokens": "decoding", "prefix": "decoding",
 }  # fmt: skip
 """Options that only some tasks obey, and the word for them in :attr:`headstart.tasks.task.Task.obeys`."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.dataset import SEQUENCES
 from headstart.deploy.held_out import save_held_out
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.calibration import calibration
@@ -45,6 +46,11 @@ from headstart.verbs.write import write_run_tables
 
 def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Progress) -> None:
     """Everything between an open run folder and a finished one."""
+    if plan.task in SEQUENCES:
+        from headstart.verbs.sequence_work import work_through_sequences
+
+        work_through_sequences(plan, work, progress=progress)
+        return
     clock, cache = Clock(), cache_root()
     budget = read_budget(plan.budget)
     until = time.perf_counter() + budget if budget else None
@@ -56,7 +62,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     scoring = SCORING[target.dataset.task]
     metric = scoring.check_metric(plan.metric, target.classes)
     check_obeyed(plan, target.dataset.task)
-    _same_data(work, target)
+    same_data(work, target)
     write_json(work / "data.json", target.info)
 
     with clock("ranking"):
@@ -155,7 +161,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         if target.dataset.modality == "image":
             write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         if "tensorboard" in plan.log:
-            _tensorboard(work / "events", outcome.history)
+            tensorboard(work / "events", outcome.history)
     check = None
     if plan.verify:
         with clock("verify"):
@@ -164,7 +170,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         work / "metrics.json",
         {
             "task": moved.task.name, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
-            "seeds": _over_seeds(scores, plan),
+            "seeds": over_seeds(scores, plan),
             "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
             | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
             "strategy": {
@@ -188,7 +194,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     write_report(work, lang=plan.lang)
 
 
-def _same_data(work: Path, target: Prepared) -> None:
+def same_data(work: Path, target: Prepared) -> None:
     """A resumed or extended run goes on only with the data it began with, the unlabelled ones included."""
     state = read_json(work / "origin.json")
     digest = target.dataset.digest
@@ -226,7 +232,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
     return source, layers.chosen if layers else "last" if plan.layer == "auto" else plan.layer
 
 
-def _over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any] | None:
+def over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any] | None:
     """Mean and standard deviation of each score and gain over the seeds."""
     if len(scores) < 2:
         return None
@@ -242,7 +248,7 @@ def _over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any
     }
 
 
-def _tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
+def tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
