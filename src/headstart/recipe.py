@@ -31,7 +31,7 @@ BASELINES = ("scratch", "probe", "raw_pixels", "copy", "dictionary", "lead")
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
-    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
+    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5", "mean_reciprocal_rank", "ndcg_at_10",
     "hierarchical_distance", "bleu", "chrf", "rouge_l", "rouge_1", "rouge_2",
 )  # fmt: skip
 """Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
@@ -69,7 +69,15 @@ class Recipe(BaseModel):
     source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
 
     task: Literal[
-        "auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical", "translation", "summarization"
+        "auto",
+        "classification",
+        "multilabel",
+        "regression",
+        "ordinal",
+        "embedding",
+        "hierarchical",
+        "translation",
+        "summarization",
     ] = Field(
         "auto",
         description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
@@ -171,7 +179,9 @@ class Recipe(BaseModel):
     metric: str = Field(
         "auto", description="What gains are measured in and the best epoch is chosen by; 'auto': the task's headline."
     )
-    embedding_loss: Literal["arcface", "triplet"] = Field("arcface", description="Loss of --task embedding.")
+    embedding_loss: Literal["arcface", "triplet", "ranking"] = Field(
+        "arcface", description="Loss of --task embedding; ranking is for pairs that belong together."
+    )
     embedding_size: int = Field(128, ge=2, description="Numbers of an embedding.")
     margin: float | None = Field(
         None, gt=0, lt=1.57, description="Margin of the embedding's loss; default 0.5 radians (arcface), 0.2 (triplet)."
@@ -181,7 +191,9 @@ class Recipe(BaseModel):
     max_new_tokens: int | None = Field(
         None, ge=1, description="Tokens of a written text at most; default: 1.5 times the longest training target."
     )
-    prefix: str | None = Field(None, description="Text before each text, as T5's models expect; default: the source's own.")
+    prefix: str | None = Field(
+        None, description="Text before each text, as T5's models expect; default: the source's own."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     workers: int | None = Field(None, ge=1, description="Threads that decode images; default: the cores.")
     verify: bool = Field(True, description="Reload the saved model in a fresh process and compare its predictions.")

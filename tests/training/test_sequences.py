@@ -37,9 +37,7 @@ def pairs(n=64, seed=0):
 def source():
     data = pairs()
     torch.manual_seed(0)
-    return load_sequences(
-        "random/transformers/marian-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels]
-    )
+    return load_sequences("random/transformers/marian-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels])
 
 
 def test_the_loss_in_closed_form():
@@ -72,9 +70,7 @@ def test_the_gradient_of_pieces_is_that_of_the_batch(source):
 def test_batches_hold_every_pair_once_and_are_of_like_length():
     data = pairs(100)
     torch.manual_seed(0)
-    source = load_sequences(
-        "random/transformers/t5-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels]
-    )
+    source = load_sequences("random/transformers/t5-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels])
     for seed in (None, 3):
         found = list(sequence_batches(data, source.preprocessing, batch_size=8, shuffle_seed=seed))
         assert sorted(torch.cat([b.index for b in found]).tolist()) == list(range(100))
@@ -111,15 +107,18 @@ def test_what_needs_a_head_or_features_is_refused(source, name, why):
         check_strategy(parse_strategy(name), source, Translation(("zh",)), pretrained=True)
 
 
-def test_it_learns_a_language_of_eight_words(source):
-    train_set, test_set, task = pairs(200), pairs(40, seed=9), Translation(("zh",))
-    settings = Settings(optimisation={"epochs": 25, "lr": 1e-2})
-    fitted, _ = train_sequences(source, parse_strategy("finetune"), task, train_set, test_set, settings, pretrained=False, device=CPU, seed=0, folder=None, progress=SILENT, name="t")  # fmt: skip
-    found = write_texts(fitted.model.backbone.model, source.preprocessing, list(test_set.inputs), Decoding(1, 1.0, 8), CPU)  # fmt: skip
-    assert (found == test_set.labels).mean() > 0.8
-    loss = mean_loss(fitted.model, task, test_set, source.preprocessing, CPU)
-    assert loss == pytest.approx(min(row["valid_loss"] for row in fitted.history), rel=1e-4)
-    assert "lowest validation loss" in fitted.criterion.replace("minus ", "") or "loss" in fitted.criterion
+def test_it_learns_twelve_pairs_by_heart():
+    data, task = pairs(12), Translation(("zh",))
+    torch.manual_seed(0)
+    source = load_sequences("random/transformers/t5-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels])
+    settings = Settings(optimisation={"epochs": 60, "lr": 1e-2})
+    fitted, _ = train_sequences(source, parse_strategy("finetune"), task, data, data, settings, pretrained=False, device=CPU, seed=0, folder=None, progress=SILENT, name="t")  # fmt: skip
+    losses = [row["valid_loss"] for row in fitted.history]
+    assert min(losses) < 0.1 * losses[0]
+    assert fitted.best_epoch == 1 + int(np.argmin(losses))
+    assert mean_loss(fitted.model, task, data, source.preprocessing, CPU) == pytest.approx(min(losses), rel=1e-4)
+    found = write_texts(fitted.model.backbone.model, source.preprocessing, list(data.inputs), Decoding(1, 1.0, 8), CPU)  # type: ignore[union-attr]
+    assert (found == data.labels).mean() >= 0.5
 
 
 def test_greedy_writing_is_the_likeliest_token_at_each_step(source):
@@ -166,7 +165,5 @@ def test_the_first_sentences():
     text = "One is first. Two costs 3.5 dollars! Is it three? 四在这里。五也在。"
     assert sentences(text) == ["One is first.", "Two costs 3.5 dollars!", "Is it three?", "四在这里。", "五也在。"]
     texts = [f"Alpha {i} is here. Beta {i} too. Gamma {i} last. Delta." for i in range(10)]
-    data = read_dataset(
-        (texts, [f"Alpha {i} is here. Beta {i} too." for i in range(10)]), task="summarization"
-    )
+    data = read_dataset((texts, [f"Alpha {i} is here. Beta {i} too." for i in range(10)]), task="summarization")
     assert first_sentences(data, ["A b. C d. E f."]) == ["A b. C d."]

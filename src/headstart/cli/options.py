@@ -61,7 +61,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "patience": (int, TRAIN, "Stop after this many epochs without a better validation score [a third of the epochs]."),
     "label_smoothing": (float, TRAIN, "Share of the target spread over all classes [0]."),
     "dropout": (float, TRAIN, "Dropout before the head [0]."),
-    "embedding_loss": (str, TRAIN, "arcface or triplet, for --task embedding [arcface]."),
+    "embedding_loss": (
+        str,
+        TRAIN,
+        "arcface, triplet, or ranking (pairs that belong together), for --task embedding [arcface].",
+    ),
     "embedding_size": (int, TRAIN, "Numbers of an embedding [128]."),
     "margin": (float, TRAIN, "Margin of the embedding's loss [0.5 radians for arcface, 0.2 for triplet]."),
     "precision": (str, TRAIN, "auto, fp32, bf16 or fp16 [auto]."),

@@ -23,7 +23,9 @@ LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unl
 def pretrain(
     data: str = typer.Argument(..., help="Labelled source-domain images: folder, .zip or table."),
     arch: str = typer.Option(
-        "timm/resnet18", "--arch", help="Architecture that starts from random weights: timm/NAME, torchvision/NAME or transformers/NAME."
+        "timm/resnet18",
+        "--arch",
+        help="Architecture that starts from random weights: timm/NAME, torchvision/NAME or transformers/NAME.",
     ),
     source: str = typer.Option(
         None, "--source", "-s", help="Start from this source instead of random weights.", show_default=False

@@ -52,4 +52,8 @@ def show_run(run: Run) -> None:
         for line in m["try"]:
             prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))
-    out.print(Text(f"use it:  {typed('headstart', 'predict', run.path)} {'TEXT_OR_FILE' if 'examples' in m else 'IMAGE_OR_FOLDER'}"))
+    out.print(
+        Text(
+            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXT_OR_FILE' if 'examples' in m else 'IMAGE_OR_FOLDER'}"
+        )
+    )

@@ -40,7 +40,9 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
     several = dataset.task in SEQUENCES  # a text may be translated in more ways than one
     conflicts = [g for g in copies if not several and len({dataset.labels[i].tobytes() for i in g}) > 1]
-    few = {name: n for name, n in counts.items() if n < FEW}
+    few = {
+        name: n for name, n in counts.items() if n < FEW and dataset.task != "embedding"
+    }  # identities are many and small
     info: dict[str, Any] = {
         "root": dataset.root,
         "layout": dataset.layout,

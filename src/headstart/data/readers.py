@@ -16,6 +16,7 @@ import numpy as np
 from headstart.data.dataset import SEQUENCES, Dataset, Reference
 from headstart.data.images import INSIDE, is_image
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
+from headstart.data.partners import read_partners
 from headstart.data.sequence_reader import read_sequences
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import names_images, read_frame, read_table
@@ -69,6 +70,9 @@ def read_dataset(
             data, task=task, text_col=text_col, label_col=label_col, split_col=split_col, group=group,
             idle={"path_col": path_col, "label_delimiter": label_delimiter, "order": order},
         )  # fmt: skip
+    if task == "embedding" and text_col is not None and "," in text_col and label_col is None:
+        idle = {"path_col": path_col, "label_delimiter": label_delimiter, "order": order}
+        return read_partners(data, text_col=text_col, split_col=split_col, group=group, idle=idle)
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
         return _arrays(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):

@@ -120,7 +120,9 @@ def _folder(
         targets += other
         splits += [SPLIT_NAMES[stem.lower()] if named else ""] * len(one)
         names += [f"{stem}:{i + 1}" for i in range(len(one))]
-    return _made(texts, targets, np.array(splits, dtype="U5"), None, names, (label_col, text_col), str(root), task, note)
+    return _made(
+        texts, targets, np.array(splits, dtype="U5"), None, names, (label_col, text_col), str(root), task, note
+    )
 
 
 _SPLIT, _ROW = "\0split", "\0row"
@@ -191,9 +193,7 @@ def _table(
         text_col, label_col = _guess(frame, path, text_col, label_col, {split_col, group, _ROW})
         notes.append(f"Guessed columns of {path.name}: from {text_col!r} to {label_col!r}; --text-col and --label-col say otherwise.")  # fmt: skip
     if text_col == label_col:
-        raise DataError(
-            sentence("one column is both the text and what is made of it", where=str(path), got=text_col)
-        )
+        raise DataError(sentence("one column is both the text and what is made of it", where=str(path), got=text_col))
     splits = np.full(len(frame), "", dtype="U5")
     if split_col is not None:
         raw = _cells(frame[split_col]).str.lower()

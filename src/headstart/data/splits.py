@@ -135,11 +135,7 @@ def _check_enough(dataset: Dataset) -> None:
     if dataset.task in ("regression", *SEQUENCES):
         if len(dataset) < 10:
             what = "pairs to learn" if dataset.task in SEQUENCES else "images to learn a quantity"
-            raise DataError(
-                sentence(
-                    f"too few {what} from", where=dataset.root, got=len(dataset), allowed=">= 10"
-                )
-            )
+            raise DataError(sentence(f"too few {what} from", where=dataset.root, got=len(dataset), allowed=">= 10"))
         return
     if dataset.task == "multilabel" and (counts == len(dataset)).any():
         raise DataError(

@@ -16,12 +16,25 @@ METRICS_ZH = {
     "mean_average_precision": "平均精度均值", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "决定系数 R²",
     "quadratic_kappa": "二次加权 kappa", "equal_error_rate": "等错误率", "hierarchical_distance": "层级距离",
     "bleu": "BLEU", "chrf": "chrF", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L",
-    "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
+    "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "mean_reciprocal_rank": "平均倒数排名", "ndcg_at_10": "nDCG@10", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
 }  # fmt: skip
 NAMES = {
-    "en": {"scratch": "training from scratch", "raw_pixels": "logistic regression on raw pixels", "probe": "the probe",
-           "copy": "copying the text", "dictionary": "a dictionary, word by word", "lead": "the first sentences"},
-    "zh": {"scratch": "从零训练", "raw_pixels": "原始像素上的逻辑回归", "probe": "线性探针", "copy": "照抄原文", "dictionary": "逐词词典", "lead": "开头几句"},
+    "en": {
+        "scratch": "training from scratch",
+        "raw_pixels": "logistic regression on raw pixels",
+        "probe": "the probe",
+        "copy": "copying the text",
+        "dictionary": "a dictionary, word by word",
+        "lead": "the first sentences",
+    },
+    "zh": {
+        "scratch": "从零训练",
+        "raw_pixels": "原始像素上的逻辑回归",
+        "probe": "线性探针",
+        "copy": "照抄原文",
+        "dictionary": "逐词词典",
+        "lead": "开头几句",
+    },
 }
 
 

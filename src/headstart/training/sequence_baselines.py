@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def word_by_word(train_set: Dataset, texts: Sequence[str], *, rounds: int = 5) -
     spaced = names[1] == "13a"
     lines = [[[w.lower() for w in cut[0](t)] for t in sides[0]], [cut[1](t) for t in sides[1]]]
     table = ibm_model_1(lines[0], lines[1], rounds)
-    follows = Counter(pair for line in lines[1] for pair in zip(line, line[1:], strict=False))
+    follows = Counter(pair for line in lines[1] for pair in pairwise(line))
     first = np.searchsorted(table.e, np.arange(len(table.source) + 1))
     known = {w: i for i, w in enumerate(table.source)}
     meaning: dict[str, list[str]] = {}
@@ -74,9 +75,7 @@ def first_sentences(train_set: Dataset, texts: Sequence[str], *, tried: int = 30
     assert train_set.labels is not None
     cut = [sentences(t) for t in train_set.inputs[:tried]]
     right = list(train_set.labels[:tried])
-    scores = [
-        rouge([" ".join(part[:k]) for part in cut], right)[:, 2].mean() for k in range(1, MOST_SENTENCES + 1)
-    ]
+    scores = [rouge([" ".join(part[:k]) for part in cut], right)[:, 2].mean() for k in range(1, MOST_SENTENCES + 1)]
     k = 1 + int(np.argmax(scores))
     return [" ".join(sentences(t)[:k]) for t in texts]
 

@@ -51,15 +51,13 @@ def evaluate(
         RunError: ``run`` is no run folder.
     """
     from headstart.deploy.generator import writes
-    from headstart.verbs.sequence_predict import beams_refused, evaluate_texts, refuse, told
+    from headstart.verbs.sequence_predict import evaluate_texts, for_writing, refuse, told
 
     if writes(run):
         refuse(run, told([("coverage", coverage, None), ("sets", sets, "lac"), ("abstain_below", abstain_below, None), ("tta", tta, 1), ("adapt", adapt, None), ("head", head, None), ("path_col", path_col, None), ("label_delimiter", label_delimiter, None)]))  # fmt: skip
         columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
-        return evaluate_texts(
-            run, data, split=split, columns=columns, beams=beams, device=device, progress=progress
-        )
-    beams_refused(run, beams)
+        return evaluate_texts(run, data, split=split, columns=columns, beams=beams, device=device, progress=progress)
+    for_writing(run, {"beams": beams})
     from headstart.data.labels import align
     from headstart.data.readers import read_dataset
     from headstart.data.scan import scan

@@ -27,6 +27,7 @@ def predict(
     adapt: str | None = None,
     head: str | None = None,
     beams: int | None = None,
+    text_col: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -47,6 +48,7 @@ def predict(
         head: for a run of several tasks (:func:`headstart.multitask`): which of them; default: its target.
         beams: for a run of translation or summarization, whose inputs are texts, tables or files of lines: how many texts are kept while
             one is written; default: as the run was told. Its rows are ``path``, ``text`` and ``predicted``.
+        text_col: for such a run: the column of texts of a table that has several.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -65,12 +67,14 @@ def predict(
     import pandas as pd
 
     from headstart.deploy.generator import writes
-    from headstart.verbs.sequence_predict import beams_refused, predict_texts, refuse, told
+    from headstart.verbs.sequence_predict import for_writing, predict_texts, refuse, told
 
     if writes(run):
         refuse(run, told([("coverage", coverage, None), ("sets", sets, "lac"), ("abstain_below", abstain_below, None), ("tta", tta, 1), ("adapt", adapt, None), ("head", head, None)]))  # fmt: skip
-        return predict_texts(run, inputs, beams=beams, batch_size=batch_size, device=device, progress=progress)
-    beams_refused(run, beams)
+        return predict_texts(
+            run, inputs, beams=beams, text_col=text_col, batch_size=batch_size, device=device, progress=progress
+        )
+    for_writing(run, {"beams": beams, "text_col": text_col})
     check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "model" / "model.joblib").is_file():
         from headstart.verbs.adapt_predict import predict_rows

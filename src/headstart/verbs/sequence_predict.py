@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def refuse(run: str | Path, options: dict[str, Any]) -> None:
+def refuse(run: str | Path, options: dict[str, Any], what: str = "a model that writes texts") -> None:
     """Refuse options that mean nothing where texts are written: those that were given, by name.
 
     Raises:
@@ -29,7 +29,7 @@ def refuse(run: str | Path, options: dict[str, Any]) -> None:
     asked = [name.replace("_", "-") for name, value in options.items() if value]
     if asked:
         raise RunError(
-            sentence("the option means nothing for a model that writes texts", where=str(run), got=", ".join(asked), fix="leave it out")
+            sentence(f"the option means nothing for {what}", where=str(run), got=", ".join(asked), fix="leave it out")
         )  # fmt: skip
 
 
@@ -55,9 +55,7 @@ def predict_texts(
     import pandas as pd
 
     generator = Generator(run, device, beams)
-    rows: list[tuple[str, str]] = []
-    for i, item in enumerate(inputs if isinstance(inputs, (list, tuple)) else [inputs]):
-        rows += _texts(item, i, text_col)
+    rows = read_inputs(inputs, text_col)
     good = [(name, text) for name, text in rows if text.strip()]
     if not good:
         raise DataError(sentence("nothing to predict", got="no text", fix=f"headstart predict {run} 'a sentence'"))
@@ -67,6 +65,12 @@ def predict_texts(
     if bad:
         frame = pd.concat([frame, pd.DataFrame({"path": bad, "error": "the text is empty"})], ignore_index=True)
     return frame
+
+
+def read_inputs(inputs: Any, text_col: str | None = None) -> list[tuple[str, str]]:
+    """Names and texts of a text, a list of them, tables and files of lines; an empty text is kept."""
+    several = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    return [row for i, item in enumerate(several) for row in _texts(item, i, text_col)]
 
 
 def _texts(item: Any, index: int, text_col: str | None) -> list[tuple[str, str]]:
@@ -80,7 +84,9 @@ def _texts(item: Any, index: int, text_col: str | None) -> list[tuple[str, str]]
     if text_col is not None:
         must_have(frame, path, text_col, "text-col")
     named = [c for c in frame.columns if c.lower() in SOURCES]
-    columns = [text_col] if text_col else (named[:1] or text_columns(frame) or list(frame.columns)[: len(frame.columns) == 1])
+    columns = (
+        [text_col] if text_col else (named[:1] or text_columns(frame) or list(frame.columns)[: len(frame.columns) == 1])
+    )
     if len(columns) != 1:
         raise DataError(
             sentence("which column holds the texts is not clear", where=str(path), got=columns or "none that looks like sentences", allowed=list(frame.columns))
@@ -120,14 +126,17 @@ def evaluate_texts(
     }  # fmt: skip
 
 
-def beams_refused(run: str | Path, beams: int | None) -> None:
-    """Refuse beams where no text is written.
+def for_writing(run: str | Path, options: dict[str, Any]) -> None:
+    """Refuse options that only a model that writes texts obeys: those that were given, by name.
 
     Raises:
         RunError: they were asked for.
     """
-    if beams is not None:
-        raise RunError(sentence("beams are of models that write texts", where=str(run), got=f"beams {beams}", fix="leave it out"))  # fmt: skip
+    asked = [name.replace("_", "-") for name, value in options.items() if value is not None]
+    if asked:
+        raise RunError(
+            sentence("the option is for models that write texts", where=str(run), got=", ".join(asked), fix="leave it out")
+        )  # fmt: skip
 
 
 def told(values: Sequence[tuple[str, Any, Any]]) -> dict[str, Any]:

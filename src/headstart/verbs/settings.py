@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.data.augment import augmentation
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
 from headstart.strategies.grammar import parse_strategy
@@ -23,10 +23,22 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: a strategy or an option that cannot be read.
         HandshakeError: unlabelled images that nothing would learn from.
     """
+    refuse_sequences(recipe.task)
     strategy = None if recipe.strategy == "auto" else parse_strategy(recipe.strategy)
     settings_of(recipe)
     if recipe.unlabelled is not None:
         unlabelled_used(strategy)
+
+
+def refuse_sequences(task: str) -> None:
+    """Raises:
+    RecipeError: a task whose label is a text, where the work is about heads on features.
+    """
+    if task in SEQUENCES:
+        raise RecipeError(
+            sentence("this verb compares heads on features, and a model that writes texts has none", where=f"--task {task}",
+                     fix=f"headstart fit DATA --task {task}")
+        )  # fmt: skip
 
 
 def settings_of(recipe: Recipe, unlabelled: Dataset | None = None) -> Settings:
