@@ -99,6 +99,35 @@ def test_the_prefix_of_a_t5_is_read_from_its_config(tmp_path):
     assert load_sequences(str(tmp_path), task="summarization", prefix="tl;dr ").preprocessing.prefix == "tl;dr "
 
 
+def test_a_marian_with_two_sentencepieces_opens(tmp_path):
+    """As Helsinki's models come: the text by one tokenizer, the target by another, one vocabulary."""
+    spm = pytest.importorskip("sentencepiece")
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    sides = {"source": ["a red cat", "a big dog", "the red dog"] * 9, "target": ["红猫", "大狗", "红狗"] * 9}
+    vocabulary = {"</s>": 0, "<unk>": 1}
+    for name, lines in sides.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+        spm.SentencePieceTrainer.train(input=str(tmp_path / f"{name}.txt"), model_prefix=str(tmp_path / name), vocab_size=40, hard_vocab_limit=False, minloglevel=2)  # fmt: skip
+        (tmp_path / f"{name}.model").rename(tmp_path / f"{name}.spm")
+        pieces = spm.SentencePieceProcessor(model_file=str(tmp_path / f"{name}.spm"))
+        for i in range(pieces.get_piece_size()):
+            vocabulary.setdefault(pieces.id_to_piece(i), len(vocabulary))
+    pad = vocabulary["<pad>"] = len(vocabulary)
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    places = [str(tmp_path / name) for name in ("source.spm", "target.spm", "vocab.json")]
+    tokenizer = MarianTokenizer(*places, model_max_length=32)
+    config = MarianConfig(vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32, pad_token_id=pad, eos_token_id=0, decoder_start_token_id=pad)  # fmt: skip
+    MarianMTModel(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    source = load_sequences(str(tmp_path / "model"))
+    inputs = source.preprocessing(["a red cat"], ["红猫"])
+    assert source.preprocessing.text(inputs[0, LABELS].tolist()) == "红猫"
+    read = inputs[0, 0][inputs[0, 1] == 1].tolist()
+    assert [source.preprocessing.tokenizer.convert_ids_to_tokens(i) for i in read][0].startswith("▁") and read[-1] == 0
+    assert source.preprocessing.lengths(["红猫"], target=True)[0] == int((inputs[0, LABELS] != NONE).sum())
+
+
 def test_what_cannot_write_is_refused(tmp_path):
     from transformers import BertConfig, BertModel
 

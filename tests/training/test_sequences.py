@@ -101,6 +101,16 @@ def test_strategies_move_what_they_say(source):
         assert all(torch.equal(after[k], before[k]) for k in after if "embed_positions" in k)
 
 
+def test_l2sp_holds_the_weights_of_the_source(source):
+    data, task, moved = pairs(32), Translation(("zh",)), []
+    for name in ("finetune", "finetune+l2sp(10)"):
+        fitted, _ = train_sequences(source, parse_strategy(name), task, data, None, Settings(optimisation={"epochs": 2, "lr": 1e-3}), pretrained=True, device=CPU, seed=0, folder=None, progress=SILENT, name="t")  # fmt: skip
+        after, before = fitted.model.backbone.state_dict(), source.backbone.state_dict()
+        moved.append(sum(float((after[k] - before[k]).square().sum()) for k in after))
+    assert 0 < moved[1] < moved[0]
+    assert fitted.history[0]["l2sp"] >= 0
+
+
 @pytest.mark.parametrize(("name", "why"), [("probe", "solves a head"), ("lpft", "solves a head"), ("head", "nothing would be trained"), ("finetune+bss(0.1)", "features or classes")])  # fmt: skip
 def test_what_needs_a_head_or_features_is_refused(source, name, why):
     with pytest.raises(HandshakeError, match=why):

@@ -50,12 +50,13 @@ def read_sequences(
     if isinstance(data, (tuple, list)) and len(data) == 2:
         if all(isinstance(part, (str, Path)) for part in data):
             return _two_files(Path(data[0]), Path(data[1]), task, split_col, group)
-        return _two_lists(*data, task)
+        return _two_lists(data[0], data[1], task)
     if not isinstance(data, (str, Path)):
         raise DataError(sentence("data is a path, two paths or two lists of texts", got=type(data).__name__))
     root = Path(data)
     if not root.exists() and str(data).count(",") == 1:
-        return _two_files(*(Path(part.strip()) for part in str(data).split(",")), task, split_col, group)
+        one, other = (Path(part.strip()) for part in str(data).split(","))
+        return _two_files(one, other, task, split_col, group)
     if not root.exists():
         close = near(root.name, [p.name for p in root.parent.iterdir()], 1) if root.parent.is_dir() else []
         raise DataError(sentence("no such folder or file", got=str(root), fix=str(root.parent / close[0]) if close else None))  # fmt: skip
@@ -84,7 +85,7 @@ def _folder(
             endings.setdefault(path.suffix[1:], {})[path.stem] = path
     if text_col is None and label_col is None and len(endings) == 2:
         text_col, label_col = sorted(endings)
-        note = (
+        note: tuple[str, ...] = (
             f"Guessed: from .{text_col} to .{label_col}; --text-col {label_col} --label-col {text_col} is the other way.",
         )
     elif text_col is None or label_col is None:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -262,7 +263,7 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
                     separator = ","  # one column: nothing to be guessed from its letters
             for encoding in ("utf-8-sig", "gb18030", "latin-1"):
                 try:
-                    quoting = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
+                    quoting: Any = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
                     frame = pd.read_csv(
                         path, sep=separator, engine="python", encoding=encoding, dtype=str, nrows=rows, quoting=quoting
                     )  # fmt: skip

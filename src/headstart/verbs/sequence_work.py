@@ -133,7 +133,7 @@ def advice(level: str, source: Source) -> dict[str, list[str]]:
     """What to try next, in words for texts that are written, in English and Chinese."""
     if level in ("helped", "not_measured"):
         return {
-            "try": ["More pairs: run again with more and see whether the gain stays.", "Wider search: --beams 4, at four times the cost of writing."],
+            "try": ["More pairs: run again with more and see whether the gain stays.", "Wider search: --beams 4, at about four times the cost of writing."],
             "try_zh": ["增加句对后再运行，看增益是否保持。", "加宽搜索：--beams 4，书写代价约为四倍。"],
         }  # fmt: skip
     first = (
