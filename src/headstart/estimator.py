@@ -1,4 +1,4 @@
-"""A scikit-learn classifier over images: arrays, paths or PIL pictures in, classes out."""
+"""A scikit-learn classifier over images or texts: arrays, paths, PIL pictures or sentences in, classes out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headstart.errors import DataError, sentence
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
-    """Transfer a source to labelled images, as a scikit-learn estimator.
+    """Transfer a source to labelled images or texts, as a scikit-learn estimator.
 
     It learns from all that ``fit`` is given: hold out with ``cross_val_score`` or ``train_test_split``. For baselines,
     intervals and a report use :func:`headstart.fit`.
@@ -24,6 +24,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         strategy: as for `headstart fit --strategy`.
         image_shape: (H, W) or (H, W, C) of images that come as flat rows (n, H * W [* C]); default ``None``.
         image_size: input side in pixels; default: the source's own.
+        max_length: tokens of a text at most; default: the source's own limit.
         epochs, lr, batch_size, augment, optimizer, weight_decay, label_smoothing, dropout, mixup, cutmix: as for
             `headstart fit`; only strategies with gradient steps obey them, and they must keep their defaults otherwise.
         loss, repeats: as for `headstart fit`, like those above.
@@ -35,6 +36,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classes_: the K class labels, sorted.
         source_: name of the source that was used.
         value_range_: what float images are divided by (1, or the largest training value where it is above 1).
+        modality_: ``"image"`` or ``"text"``.
         history_: one row an epoch; empty where the head was solved.
 
     >>> from sklearn.datasets import load_digits
@@ -49,6 +51,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         *,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
+        max_length: int | None = None,
         epochs: int | None = None,
         lr: float | None = None,
         batch_size: int = 32,
@@ -69,6 +72,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.strategy = strategy
         self.image_shape = image_shape
         self.image_size = image_size
+        self.max_length = max_length
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -86,15 +90,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Any, y: Any) -> TransferClassifier:
-        """Learn from images and labels.
+        """Learn from images or texts and labels.
 
         Args:
-            X: n images: array (n, H, W[, C]), paths, PIL pictures, or rows (n, H * W [* C]) with ``image_shape``.
+            X: n images: array (n, H, W[, C]), paths, PIL pictures, or rows (n, H * W [* C]) with ``image_shape``. With a source of texts
+                n strings or pairs of them; with ``source="auto"`` strings that are no paths of files.
             y: n labels of any type that sorts.
 
         Raises:
-            DataError: X and y of unequal length, one class only, an image that cannot be decoded.
+            DataError: X and y of unequal length, one class only, an image that cannot be decoded, an empty text.
+            SourceError: the source reads images and X holds texts, or the other way round.
         """
+        from headstart.data.kinds import kind_of_inputs
         from headstart.data.scan import scan
         from headstart.evaluation.metrics import point_metrics
         from headstart.folder import cache_root
@@ -109,11 +116,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         from headstart.training.transfer import transfer
         from headstart.verbs.prepare import Prepared
         from headstart.verbs.rank import candidates, rank_prepared
-        from headstart.verbs.settings import settings_of
+        from headstart.verbs.settings import check_inputs, settings_of
 
         check_classification_targets(y)
         self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
         self.value_range_ = _largest(X)
+        size = self.image_size if self.max_length is None else self.max_length
+        source = None if self.source == "auto" else load_source(self.source, image_size=size)
+        self.modality_ = (
+            kind_of_inputs(X.tolist() if hasattr(X, "tolist") else X)
+            if source is None
+            else source.preprocessing.modality
+        )
         dataset = self._dataset(X, labels.astype(np.int64))
         if len(self.classes_) < 2:
             raise DataError(sentence("only one class in y", got=self.classes_.tolist(), allowed="two classes or more"))
@@ -124,10 +138,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         strategy = parse_strategy(self.strategy)
         device = pick_device(self.device)
         dataset, _ = scan(dataset, cache_dir=cache_root(), on_bad="fail")
-        name = self.source
-        if name == "auto":
-            name = rank_prepared(Prepared(dataset, {}), candidates(), device=str(device), seed=recipe.seed).chosen
-        source = load_source(name, image_size=self.image_size)
+        check_inputs(recipe.model_copy(update={"path_col": None}), self.modality_)
+        if source is None:
+            ranked = rank_prepared(Prepared(dataset, {}), candidates(), device=str(device), seed=recipe.seed)
+            source = load_source(ranked.chosen, image_size=size)
         handshake(
             strategy,
             source.layers,
@@ -202,15 +216,18 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                     )
                 )
             X = X.reshape(len(X), *self.image_shape)
-        images = [_picture(item, self.value_range_) for item in X]
-        if labels is not None and len(labels) != len(images):
-            raise DataError(sentence("X and y have unequal lengths", got=f"{len(images)} images, {len(labels)} labels"))
+        inputs = [_text(item) if self.modality_ == "text" else _picture(item, self.value_range_) for item in X]
+        if labels is not None and len(labels) != len(inputs):
+            raise DataError(
+                sentence("X and y have unequal lengths", got=f"{len(inputs)} {self.modality_}s, {len(labels)} labels")
+            )
         return Dataset(
-            inputs=images,
+            inputs=inputs,
             labels=labels,
             classes=tuple(map(str, self.classes_)),
-            splits=np.full(len(images), "train"),
+            splits=np.full(len(inputs), "train"),
             layout="arrays",
+            modality=self.modality_,
         )
 
 
@@ -219,6 +236,23 @@ def _largest(X: Any) -> float:
     if isinstance(X, np.ndarray) and X.dtype.kind == "f" and X.size:
         return max(1.0, float(X.max()))
     return 1.0
+
+
+def _text(item: Any) -> Any:
+    """One text, or a pair of them.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if isinstance(item, str):
+        return str(item)
+    from headstart.data.kinds import pair
+
+    if pair(item):
+        return str(item[0]), str(item[1])
+    raise DataError(
+        sentence("the source reads texts", got=f"{type(item).__name__}", allowed="strings, or pairs of them")
+    )
 
 
 def _picture(item: Any, largest: float) -> Any:

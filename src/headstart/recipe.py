@@ -26,8 +26,8 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-BASELINES = ("scratch", "probe", "raw_pixels", "copy", "dictionary", "lead")
-"""What a run may be compared with; the last three are for texts that are written."""
+BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot", "copy", "dictionary", "lead")
+"""What a run is compared with; of all but the first two those that are for its kind of inputs and its task."""
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
@@ -118,10 +118,19 @@ class Recipe(BaseModel):
         None, ge=4, le=32768, description="Tokens of a text at most; default: the source's own limit, at most 512."
     )
 
+    pool: Literal["mean", "cls", "last", "weighted"] | None = Field(
+        None,
+        description="How the tokens of a text become one vector; weighted: learned weights of all layers; default: the source's own.",
+    )
+    long: Literal["truncate", "chunks"] | None = Field(
+        None,
+        description="Texts longer than max_length lose their end (truncate) or are read in windows (chunks); default: the source's own.",
+    )
+
     epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         None,
-        description="Peak learning rate; default 5e-4 from a source, 2e-3 from scratch (AdamW), 20 times that for SGD; "
+        description="Peak learning rate; default 5e-4 from a source, 2e-3 from scratch (AdamW; texts: 5e-5, 5e-4), 20 times that for SGD; "
         "'auto': a range test of 3 x 40 steps.",
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
@@ -130,7 +139,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled for AdamW, L2 for SGD; none on biases and norms.")
-    schedule: Literal["cosine", "onecycle", "constant"] = Field(
+    schedule: Literal["cosine", "onecycle", "slanted", "constant"] = Field(
         "cosine", description="Learning-rate schedule over the steps."
     )
     warmup: float = Field(0.1, ge=0, description="Below 1 a share of the steps, from 1 on a number of steps.")
@@ -158,8 +167,8 @@ class Recipe(BaseModel):
     )
 
     baselines: list[str] = Field(
-        default_factory=lambda: ["scratch", "probe", "raw_pixels"],
-        description="What to compare with: scratch, probe, raw_pixels; 'none' turns it off.",
+        default_factory=lambda: list(BASELINES),
+        description="What to compare with: scratch, probe, raw_pixels (images), classical (texts: TF-IDF), zeroshot (texts: names of the classes); 'none' turns it off.",
     )
     average: str = Field(
         "none", description="Weights averaged along training: none, ema(decay) or swa(share of the updates at the end)."
@@ -204,6 +213,11 @@ class Recipe(BaseModel):
     def input_size(self) -> int | None:
         """Side of an image in pixels or tokens of a text, where one is asked for."""
         return self.image_size if self.max_length is None else self.max_length
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What :func:`headstart.sources.load_source` is told of how inputs are read."""
+        return {"arch": self.arch, "image_size": self.input_size, "pool": self.pool, "long": self.long}
 
     @property
     def stepwise_set(self) -> list[str]:

@@ -56,7 +56,7 @@ def test_missing_folder(tmp_path):
 
 def test_no_images(tmp_path):
     (tmp_path / "data" / "a").mkdir(parents=True)
-    (tmp_path / "data" / "a" / "notes.txt").write_text("x")
+    (tmp_path / "data" / "a" / "notes.pdf").write_text("x")
     refused(headstart("inspect", tmp_path / "data"), "no images")
 
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from headstart.data import scan as scanning
-from headstart.data.checks import inspect_dataset, near_pairs
+from headstart.data.checks import inspect_dataset
+from headstart.data.near_copies import near_pairs
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.errors import DataError

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import headstart as hs
-from headstart.data.texts import holds_texts, read_texts, text_columns
+from headstart.data.text_columns import text_columns
+from headstart.data.texts import holds_texts, read_texts
 from headstart.errors import DataError, SourceError
 from headstart.features import texts as embedding
 from headstart.verbs.domains import kind_of
@@ -53,24 +54,31 @@ def test_texts_that_cannot_be_read(tmp_path):
 
 
 def test_a_text_is_embedded_once(tmp_path, monkeypatch):
-    seen = []
+    from tests.sources.tiny_texts import write
 
-    class Encoder:
-        def __init__(self, device):
-            pass
+    from headstart.sources.text_backbone import TextBackbone
 
-        def __call__(self, some):
-            seen.extend(some)
-            return np.array([[float(len(text))] * 384 for text in some], dtype=np.float32)
+    folder, seen = str(write(tmp_path / "m", "bert")), []
+    forward = TextBackbone.forward
 
-    monkeypatch.setattr(embedding, "MiniLM", Encoder)
-    monkeypatch.setattr(embedding, "weights_folder", lambda: tmp_path)
+    def counted(self, inputs):
+        seen.append(len(inputs))
+        return forward(self, inputs)
+
+    monkeypatch.setattr(TextBackbone, "forward", counted)
     again = [*SENTENCES, SENTENCES[0]]
-    X = embedding.embed_texts(again, cache_dir=tmp_path)
-    assert X[:, 0].tolist() == [len(text) for text in again] and sorted(seen) == sorted(SENTENCES)
-    np.testing.assert_array_equal(embedding.embed_texts([SENTENCES[2], "new text"], cache_dir=tmp_path)[0], X[2])
-    assert len(seen) == 5
-    with pytest.raises(SourceError, match="--backbone bundled/minilm"):
+    X = embedding.embed_texts(again, folder, cache_dir=tmp_path)
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(X[4], X[0])
+    assert seen
+    seen.clear()
+    np.testing.assert_array_equal(embedding.embed_texts(SENTENCES[::-1], folder, cache_dir=tmp_path), X[3::-1])
+    assert not seen, "all of them are in the cache"
+    np.testing.assert_array_equal(
+        embedding.embed_texts([SENTENCES[2], "new text"], folder, cache_dir=tmp_path)[0], X[2]
+    )
+    assert seen
+    with pytest.raises(SourceError, match="reads images, and the data are texts.*--source bundled/minilm"):
         embedding.embed_texts(again, "bundled/objects", cache_dir=None)
 
 
@@ -82,9 +90,12 @@ def test_what_to_install_is_said(tmp_path):
 
 @needs_minilm
 def test_the_encoder_gives_the_published_similarity():
-    X = embedding.embed_texts(["A man is eating food.", "A man is eating a piece of bread."], cache_dir=None)
+    pair = ["A man is eating food.", "A man is eating a piece of bread."]
+    X = embedding.embed_texts(pair, cache_dir=None, precision="fp32")
     assert X.shape == (2, 384) and np.allclose(np.linalg.norm(X, axis=1), 1, atol=1e-5)
     assert X[0] @ X[1] == pytest.approx(0.7553, abs=1e-3)  # of sentence-transformers' documentation
+    fast = embedding.embed_texts(pair, cache_dir=None)
+    assert (fast * X).sum(1).min() > 0.999 and fast[0] @ fast[1] == pytest.approx(0.7553, abs=4e-3)
 
 
 @needs_minilm

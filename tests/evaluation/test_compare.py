@@ -128,6 +128,34 @@ def test_runs_of_adapt_are_compared_on_the_target_rows_they_are_judged_on(tmp_pa
         compare_runs([good, adapted(tmp_path / "other", "aabbaabb", digest="two")])
     with pytest.raises(RunError, match="the target of this run has no labels"):
         compare_runs([good, adapted(tmp_path / "bare", "aabbaabb", label=False)])
-    values = [adapted(tmp_path / name, "aabbaabb", task="regression") for name in ("v", "w")]
-    with pytest.raises(RunError, match="that predict values"):
-        compare_runs(values)
+
+
+def test_runs_of_adapt_that_predict_values_are_compared_in_mean_absolute_error(tmp_path):
+    def run(name, off, digest="one"):
+        folder = tmp_path / name
+        folder.mkdir()
+        rng = np.random.default_rng(len(name))
+        truth = np.arange(40.0) / 8
+        table = pd.DataFrame({"row": range(40), "label": truth, "split": ["labelled"] * 10 + ["evaluated"] * 30})
+        table["predicted"] = truth + off * np.sign(rng.standard_normal(40))
+        table.loc[:9, "predicted"] = 1e6  # rows that are not judged on
+        table.to_csv(folder / "predictions.csv", index=False)
+        facts = {
+            "kind": "adaptation",
+            "task": "regression",
+            "n": {"source": 9, "target": 40, "evaluated": 30},
+            "method": name,
+        }
+        (folder / "metrics.json").write_text(json.dumps(facts))
+        (folder / "recipe.yaml").write_text(f"verb: adapt\nbackbone: null\ntarget_digest: {digest}\n")
+        return folder
+
+    near, far = run("near", 0.1), run("farther", 0.5)
+    found = compare_runs([near, far])
+    assert found["metric"] == "mae" and found["less_is_better"] and found["n"] == 30
+    assert [row["value"] for row in found["runs"]] == pytest.approx([0.1, 0.5])
+    (pair,) = found["pairs"]
+    assert pair["value"] == pytest.approx(0.4) and pair["verdict"] == "near is better"
+    assert compare_runs([near, far], metric="rmse")["runs"][1]["value"] == pytest.approx(0.5)
+    with pytest.raises(RunError, match="adapt to other targets"):
+        compare_runs([near, run("third", 0.2, digest="two")])

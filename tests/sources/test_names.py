@@ -56,6 +56,6 @@ def test_the_list_names_only_what_load_source_knows() -> None:
     kinds = {row["name"].partition("/")[0] for row in rows}
     assert kinds == {"bundled", "timm", "torchvision"} and len(rows) > 1000
     assert all(
-        {"name", "architecture", "description", "licence", "size", "here"} == set(row) and row["licence"]
+        {"name", "modality", "architecture", "description", "licence", "size", "here"} == set(row) and row["licence"]
         for row in rows
     )

@@ -23,7 +23,7 @@ from headstart.training.optim import Optimisation
 LAYERS = [Layer("one", ("0", "1")), Layer("two", ("3", "4"))]
 TASK = Classification(("a", "b", "c"))
 NAMES = [name for name in TERMS if name not in DOMAIN_TERMS]
-IN_THE_LOSS = [name for name in NAMES if name != "stochnorm"]
+IN_THE_LOSS = [name for name in NAMES if name not in ("stochnorm", "mixout")]
 TO_THE_SOURCE = ["l2sp", "ewc", "delta", "bss", "cotuning", "bituning", "stochnorm", "lwf", "distill", "contrastive"]
 WEIGHED = [name for name in TO_THE_SOURCE if name != "stochnorm"]
 SAID = {

@@ -25,7 +25,16 @@ def shake(strategy, **options):
     return handshake(strategy, LAYERS, TASK, **{"pretrained": True, **options})
 
 
-EVERYTHING = ("source_head", "hard_labels", "unlabelled_target", "batch_norms", "norms", "biases")
+EVERYTHING = (
+    "source_head",
+    "hard_labels",
+    "unlabelled_target",
+    "batch_norms",
+    "norms",
+    "biases",
+    "mask_token",
+    "left_to_right",
+)
 
 
 @pytest.mark.parametrize("name", names())

@@ -58,7 +58,7 @@ def test_each_term_changes_the_trained_weights(name, plain):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_weight_a_term_is_refused(name):
-    argument = {"stochnorm": "p", "smallloss": "rate"}.get(name, "weight")
+    argument = {"stochnorm": "p", "mixout": "p", "smallloss": "rate"}.get(name, "weight")
     with pytest.raises((HandshakeError, RecipeError), match="would do nothing|out of range.*got 0"):
         objective(f"{name}({argument}=0)")
 

@@ -70,3 +70,17 @@ def test_defaults_aim_for_two_hundred_steps():
     assert resolve({}, 32, 32, pretrained=True).epochs == 60
     assert resolve({}, 32, 32, pretrained=False).lr > resolve({}, 32, 32, pretrained=True).lr
     assert resolve({"epochs": 3, "lr": 0.1}, 32, 32, pretrained=True).epochs == 3
+
+
+def test_slanted_is_the_triangle_of_ulmfit():
+    """Equation 3 of Howard and Ruder (2018), written out for 200 steps, cut_frac = 0.1 and ratio = 32."""
+    total, cut_frac, ratio = 200, 0.1, 32
+    cut = int(total * cut_frac)
+    by_hand = []
+    for t in range(total):
+        p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / cut_frac - 1))
+        by_hand.append((1 + p * (ratio - 1)) / ratio)
+    found = factors(total, schedule="slanted")
+    assert found == pytest.approx(by_hand)
+    assert max(found) == found[cut] == 1 and found[0] == pytest.approx(1 / 32)
+    assert factors(3, schedule="slanted")[:2] == pytest.approx([1 / 32, 1])

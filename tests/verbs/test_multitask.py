@@ -1,6 +1,7 @@
 """`multitask` end to end on folders of images: the run folder, the heads, the proof, and questions that are refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,21 @@ def test_the_run_folder_and_what_it_says(target_run):
     history = pd.read_csv(target_run.path / "history.csv")
     assert set(history.model) == {"together", "shapes alone"}
     assert {"loss_shapes", "weight_more"} <= set(history)
+
+
+def test_the_report_is_written_in_chinese_too(target_run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(target_run.path, copy)
+    assert command(["report", str(copy), "--lang", "zh"]) == 0
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    for words in ("多任务报告", "以 shapes 评判", "准确率", "与 more 共同训练", '<html lang="zh-CN">'):
+        assert words in page, words
+    for words in ("Which task", "trained with", "Read this first", "The trainings", "points of"):
+        assert words not in page.split("recipe.yaml")[0], words
+    assert command(["report", str(copy)]) == 0
+    assert (copy / "report.html").read_text(encoding="utf-8") == (target_run.path / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_each_head_predicts_by_name_and_the_target_speaks_where_none_is_named(target_run, folders):

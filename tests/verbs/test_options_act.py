@@ -9,7 +9,7 @@ import headstart as hs
 from headstart.errors import RecipeError
 
 OPTIONS = [
-    {"lr": 0.002}, {"batch_size": 12}, {"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.5}, {"schedule": "onecycle"}, {"schedule": "constant"},
+    {"lr": 0.002}, {"batch_size": 12}, {"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0.5}, {"schedule": "onecycle"}, {"schedule": "slanted"}, {"schedule": "constant"},
     {"weight_decay": 0.5}, {"warmup": 0}, {"augment": "none"}, {"augment": {"flip": 0.5, "rotate": 20}}, {"augment": "randaugment"}, {"mixup": 0.4},
     {"cutmix": 1.0}, {"label_smoothing": 0.1}, {"dropout": 0.3}, {"imbalance": "sampler"}, {"imbalance": {"down": 3.0}}, {"precision": "bf16"},
     {"grad_clip": 0.01}, {"accumulate": 2}, {"image_size": 24}, {"seed": 1},

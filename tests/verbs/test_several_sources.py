@@ -117,3 +117,12 @@ def test_bad_questions_of_the_command_line(files, capsys):
     ):  # fmt: skip
         assert command([*words, "--out", str(files / "run"), "--quiet"]) == 2
         assert says in " ".join(capsys.readouterr().err.split()), words
+
+
+def test_the_report_of_a_training_without_a_target_is_written_again(files):
+    run = hs.adapt([files / f"{n}.csv" for n in "abc"], None, method="erm", epochs=1, out=files / "run")
+    page = (run.path / "report.html").read_text()
+    (run.path / "report.html").unlink()
+    assert command(["report", str(run.path)]) == 0
+    assert (run.path / "report.html").read_text() == page
+    assert command(["report", str(run.path), "--lang", "zh"]) == 2

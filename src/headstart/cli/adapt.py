@@ -48,6 +48,10 @@ def adapt(
     domain_col: str = typer.Option(
         None, "--domain-col", show_default=False, help="Column of one table that names each row's source; TARGET may be one of its values."
     ),
+    missing: str = typer.Option(
+        None, "--missing", show_default=False,
+        help="Missing values of tables: mean (of the source's rows) or drop (columns that have any) [they are refused].",
+    ),
     method: str = typer.Option("auto", "--method", "-m", help="A method from the list above, a strategy such as finetune+dann, or auto: chosen without target labels."),
     select: str = typer.Option(
         None, "--select", show_default=False,
@@ -97,7 +101,7 @@ def adapt(
         )
     sources, target = (paths, None) if no_target else (paths[:-1], paths[-1])
     run = work(
-        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
+        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, missing=missing, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
         backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
     )  # fmt: skip
     m = run.metrics
@@ -110,8 +114,10 @@ def adapt(
     prose(shown, m["why"], style={"helped": "bold green", "hurt": "bold red"}.get(m["level"], "bold"))
     if m["target"]:
         first = "left out" if no_target else "adapted"
-        for name, scores in ((first, m["target"]), *m["baselines"].items()):
-            shown.print(Text(f"{name.replace('_', ' '):>12}  {m['metric']} {score(scores[m['metric']])}"))
+        rows = [(first, m["target"]), *m["baselines"].items()]
+        width = max(12, *(len(name) for name, _ in rows))
+        for name, scores in rows:
+            shown.print(Text(f"{name.replace('_', ' '):>{width}}  {m['metric']} {score(scores[m['metric']])}"))
     shown.print(Text(f"method: {m['method']}"))
     for row in m.get("sources", ()):
         said = [

@@ -28,7 +28,7 @@ def compare(
     from rich.text import Text
 
     out, metric = console(), found["metric"]
-    out.print(f"{metric.replace('_', ' ')} on {found['n']} shared test images")
+    out.print(f"{metric.replace('_', ' ')} on {found['n']} shared test {found['modality']}s")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("run", metric.replace("_", " "), "strategy", "source"):
         table.add_column(column)

@@ -31,6 +31,8 @@ from headstart.cli.help import Taught
 HELP = """How good a run is on labelled images it has not seen; classes are matched by name.
 
 headstart evaluate runs/flowers new_flowers/ --min accuracy=0.9          (exit code 4 if it is not reached)
+
+headstart evaluate runs/adapt-white white.csv --label-col quality        a run of adapt over features, on data as its target was
 """
 
 
@@ -106,7 +108,7 @@ def evaluate(
         from rich.text import Text
 
         out = console()
-        out.print(f"{found['n']} images ({found['split']})")
+        out.print(f"{found['n']} {found.get('things') or found['modality'] + 's'} ({found['split']})")
         for name, cell in found["scores"].items():
             out.print(f"{name:>18}  {score(cell)}")
         if "sets" in found:
@@ -119,7 +121,9 @@ def evaluate(
             right = f"; accuracy of those {score(cell['accuracy'])}" if cell["accuracy"] else ""
             out.print(f"{'answered':>18}  {score(cell['answered'])}{right}")
         for name in found["missing"]:
-            out.print(Text(f"note: no image of class {name}", style="yellow"))
+            out.print(Text(f"note: nothing of class {name} in the data", style="yellow"))
+        for name in found.get("unknown", ()):
+            out.print(Text(f"note: the run does not know class {name}", style="yellow"))
         for path, reason in found["bad"]:
             out.print(Text(f"left out: {path}: {reason}", style="yellow"))
         for name, least in missed.items():

@@ -9,7 +9,7 @@ from headstart.cli.common import Json, Quiet, emit, progress, taught
 from headstart.cli.help import Taught
 from headstart.cli.options import given, with_options
 
-HELP = """Move a source to your images, prove whether that helped, write a run folder with a report.
+HELP = """Move a source to your images or texts, prove whether that helped, write a run folder with a report.
 
 headstart fit flowers/                                     rank the sources, compare strategies, take the best (headstart plan)
 
@@ -18,6 +18,8 @@ headstart fit flowers/ --budget 10m                        the same, done in ten
 headstart fit flowers/ --source timm/resnet18 --strategy finetune
 
 headstart fit flowers/ --source timm/resnet18 --strategy probe --layer auto
+
+headstart fit reviews.csv --source bundled/minilm           texts: a column of sentences and one of labels
 
 headstart fit labels.csv --strategy "l2sp(weight=0.1)" --epochs 20 --out runs/roses
 
@@ -57,8 +59,8 @@ def fit(
         None,
         "--strategy",
         help="A tuning, then + terms, such as finetune+l2sp(0.1)+bss; a > b is one after the other. Tunings: probe, head2toe, head, "
-        "last(2), finetune, lpft, gradual, lora, dora, ia3, bitfit, norms. Terms: l2sp, ewc, delta, bss, cotuning, bituning, "
-        "stochnorm, lwf, distill, contrastive, elr, smallloss, fixmatch, pseudo [auto: compared on folds].",
+        "last(2), finetune, lpft, gradual, ulmfit, lora, dora, ia3, bitfit, norms; before them setfit, mlm or clm. Terms: l2sp, ewc, "
+        "delta, bss, cotuning, bituning, stochnorm, mixout, lwf, distill, contrastive, elr, smallloss, fixmatch, pseudo [auto: compared on folds].",
         show_default=False,
     ),
     out: Path = typer.Option(None, "--out", "-o", help="Run folder to make [runs/NAME].", show_default=False),

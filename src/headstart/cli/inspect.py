@@ -23,7 +23,7 @@ from headstart.cli.help import Taught
 HELP = """What is in the data and what is wrong with it, before anything is trained.
 
 Counts and imbalance, files that cannot be decoded, copies and near copies (also across splits: leaks), sizes, channels,
-classes with too few examples.
+classes with too few examples; of texts: lengths, scripts, encodings, empty ones.
 
 headstart inspect flowers/          headstart inspect labels.csv --group patient --json
 """
@@ -64,15 +64,16 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
     from rich.text import Text
 
     out = console()
+    words = "texts" if info["modality"] == "text" else "images"
     out.print(
         Text(
-            f"{info['n']} images in {len(info['classes'])} {COUNTED.get(info['task'], 'classes')} ({info['layout']}, {info['root']})",
+            f"{info['n']} {words} in {len(info['classes'])} {COUNTED.get(info['task'], 'classes')} ({info['layout']}, {info['root']})",
             style="bold",
         )
     )
     table = Table(box=None, pad_edge=False, header_style="dim")
     splits = list(info["counts_by_split"])
-    for column in ("class", "images", *splits, ""):
+    for column in ("class", words, *splits, ""):
         table.add_column(column, justify="left" if column in ("class", "") else "right")
     top = max(info["counts"].values()) or 1
     for name, n in sorted(info["counts"].items(), key=lambda item: -item[1])[:40]:
@@ -85,7 +86,17 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
     out.print(table)
     if len(info["counts"]) > 40:
         out.print(f"... and {len(info['counts']) - 40} smaller classes")
-    if info["width"]:
+    if info["modality"] == "text":
+        letters = info["letters"]
+        out.print(
+            f"letters a text: {letters['min']}-{letters['max']} (median {letters['median']}, 95 % up to {letters['p95']})"
+        )
+        out.print("scripts: " + ", ".join(f"{name} {n}" for name, n in info["scripts"].items()))
+        if info["n_duplicates"] or info["n_near_duplicates"]:
+            out.print(
+                f"repeats: {info['n_duplicates']} exact, {info['n_near_duplicates']} pairs of near copies; they are kept in one split"
+            )
+    elif info["width"]:
         w, h = info["width"], info["height"]
         out.print(
             f"size: {w['min']}-{w['max']} x {h['min']}-{h['max']} px (median {w['median']} x {h['median']}); modes: "

@@ -9,7 +9,7 @@ from headstart.cli.common import Json, Quiet, console, emit, progress, prose, ta
 from headstart.cli.help import Taught
 from headstart.cli.options import given, with_options
 
-HELP = """Decide what fit would do with your images, and say why, without training the final model.
+HELP = """Decide what fit would do with your images or texts, and say why, without training the final model.
 
 headstart plan flowers/                                    source, layer, strategy, learning rate, time, memory
 
@@ -20,7 +20,7 @@ headstart fit plan.yaml                                    do it
 
 
 def plan(
-    data: str = typer.Argument(..., help="Labelled images, as for fit, or a recipe.yaml."),
+    data: str = typer.Argument(..., help="Labelled images or texts, as for fit, or a recipe.yaml."),
     source: str = typer.Option(None, "--source", "-s", help="Keep to this source [auto: ranked].", show_default=False),
     sources: str = typer.Option(
         None,

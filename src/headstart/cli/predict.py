@@ -22,9 +22,11 @@ from headstart.cli.common import (
 )  # fmt: skip
 from headstart.cli.help import Taught
 
-HELP = """What a run says of new images: one row an image, with the probability of every class.
+HELP = """What a run says of new images or texts: one row each, with the probability of every class.
 
 headstart predict runs/flowers photo.jpg          headstart predict runs/flowers new_photos/ --out predictions.csv
+
+headstart predict runs/reviews "what a film" --json          headstart predict runs/reviews new.csv --text-col review
 
 headstart predict runs/flowers new_photos/ --coverage 0.9          sets of classes that hold the true one 9 times of 10
 
@@ -40,7 +42,9 @@ headstart predict runs/questions "how far is it" --search answers.csv --top 3   
 
 def predict(
     run: Path = typer.Argument(..., help="A run folder."),
-    inputs: list[str] = typer.Argument(..., help="Images, folders of images, .zip files; texts."),
+    inputs: list[str] = typer.Argument(
+        ..., help="Images, folders of images, .zip files; texts, tables or .txt files of texts, - for stdin."
+    ),
     out: Path = typer.Option(
         None, "--out", "-o", help="Write a .csv or .json file instead of printing.", show_default=False
     ),
@@ -104,4 +108,4 @@ def predict(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP), short_help="What a run says of new images.")(predict)
+    app.command(cls=Taught, help=taught(HELP), short_help="What a run says of new images or texts.")(predict)

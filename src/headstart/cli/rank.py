@@ -41,7 +41,7 @@ each stands its 95 % interval over the images; sources that cannot be told apart
 
 
 def rank(
-    data: str = typer.Argument(..., help="Labelled images, as for fit."),
+    data: str = typer.Argument(..., help="Labelled images or texts, as for fit."),
     source: list[str] = typer.Option(
         None, "--source", "-s", help="A source to rank; repeat it. Default: every bundled one."
     ),
@@ -106,8 +106,8 @@ def rank(
         out.print(table)
         out.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    memory = f"MB, 64 images{f' ({good[0].memory_how})' if good[0].memory_how else ''}"
-    for column in ("source", "seconds", "images/s", "M parameters", "M MACs", memory, "width", "licence"):
+    memory = f"MB, 64 {found.modality}s{f' ({good[0].memory_how})' if good[0].memory_how else ''}"
+    for column in ("source", "seconds", f"{found.modality}s/s", "M parameters", "M MACs", memory, "width", "licence"):
         table.add_column(column, justify="left" if column in ("source", "licence") else "right")
     for row in found.rows:
         if row.error:

@@ -29,13 +29,13 @@ def sources(
 
     out = console()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("source", "here", "pixels", "licence", "trained on"):
+    for column in ("source", "here", "reads", "licence", "trained on"):
         table.add_column(column)
     for row in rows[:60]:
         table.add_row(
             Text(row["name"]),
             "yes" if row["here"] else "",
-            str(row["size"] or ""),
+            _reads(row),
             str(row["licence"])[:24],
             Text(str(row["description"])[:70]),
         )
@@ -44,6 +44,13 @@ def sources(
         out.print(f"... and {len(rows) - 60} more; headstart sources NAME narrows the list")
     if not rows:
         out.print("none; headstart sources without --offline lists what a network gives")
+
+
+def _reads(row: dict) -> str:
+    """What a source takes, such as ``224 px`` or ``256 tokens``."""
+    if not row["size"]:
+        return "images" if row["modality"] == "image" else "texts"
+    return f"{row['size']} {'px' if row['modality'] == 'image' else 'tokens'}"
 
 
 def add(app: typer.Typer) -> None:

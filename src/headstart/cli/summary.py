@@ -54,6 +54,6 @@ def show_run(run: Run) -> None:
     out.print(Text(f"report:  {run.path / 'report.html'}"))
     out.print(
         Text(
-            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXT_OR_FILE' if 'examples' in m else 'IMAGE_OR_FOLDER'}"
+            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXTS' if m.get('modality') == 'text' else 'IMAGE_OR_FOLDER'}"
         )
     )

@@ -9,7 +9,7 @@ from headstart.cli.common import Json, Quiet, emit, progress, prose, taught
 from headstart.cli.help import Taught
 from headstart.cli.options import OPTIONS, given, with_options
 
-HELP = """Search hyperparameters on folds of the training images, fit with the best, report it on test images that no trial saw.
+HELP = """Search hyperparameters on folds of the training images, fit with the best, report it on test images (or texts) that no trial saw.
 
 headstart tune flowers/ --strategy finetune --trials 20    the built-in space: rate, weight decay, augmentation, smoothing
 
@@ -31,7 +31,7 @@ NAMES = [name for name in OPTIONS if name != "workers"]
 
 
 def tune(
-    data: str = typer.Argument(None, help="Labelled images, as for fit, or a recipe.yaml."),
+    data: str = typer.Argument(None, help="Labelled images or texts, as for fit, or a recipe.yaml."),
     source: str = typer.Option(None, "--source", "-s", help="What to transfer from [auto: ranked].", show_default=False),
     sources: str = typer.Option(
         None, "--sources", help="Candidates for --source auto, separated by commas [the bundled ones].", show_default=False
@@ -94,7 +94,7 @@ def tune(
     prose(
         shown,
         f"{metric} of the best of {sum(t['trials'].values())} trials: {t['optimised']['value']:.3f} on {t['optimised']['on']} "
-        f"(it chose, so it is too high); reported: {t['reported']['value']:.3f} [{low:.3f}, {high:.3f}] on test images that no trial saw",
+        f"(it chose, so it is too high); reported: {t['reported']['value']:.3f} [{low:.3f}, {high:.3f}] on test {run.metrics.get('modality', 'image')}s that no trial saw",
     )
     matter = ", ".join(f"{name} {share:.0%}" for name, share in t["importance"]["values"].items())
     if matter:

@@ -122,6 +122,12 @@ def strong_view(weak: Augmentation | None) -> Augmentation:
     return replace(weak, randaugment=max(10, weak.randaugment), erase=max(0.5, weak.erase))
 
 
+def mixing_share(alpha: float, generator: torch.Generator) -> float:
+    """``lam ~ Beta(alpha, alpha)``, in [0, 1]."""
+    gammas = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64), generator=generator)
+    return float(gammas[0] / gammas.sum())
+
+
 def mix_batch(
     images: torch.Tensor, onehot: torch.Tensor, *, mixup: float = 0.0, cutmix: float = 0.0, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,8 +149,7 @@ def mix_batch(
         return images, onehot
     cut = bool(cutmix) and (not mixup or bool(torch.rand((), generator=generator) < 0.5))
     alpha = cutmix if cut else mixup
-    gammas = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64), generator=generator)
-    lam = float(gammas[0] / gammas.sum())
+    lam = mixing_share(alpha, generator)
     other = torch.randperm(len(images), generator=generator)
     if cut:
         height, width = images.shape[-2:]

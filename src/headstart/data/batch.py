@@ -19,6 +19,7 @@ class Batch:
         domain: int64 (B,), which of S sources each labelled input is of, S for labelled ones of the target; ``None`` where
             there is one source alone.
         weights: float32 (B,), what each labelled input counts, on average 1 over the data set; ``None``: all alike.
+        mixing: float32 (B,), the share of each labelled input in its mixture with another one, where features are mixed (mixup of texts).
         target: float32 (U, ...), unlabelled inputs of the domain that the model is adapted to; those of ``weak`` and
             ``strong``, where these are there too.
         target_index: int64 (U,), their rows of the target's data set.
@@ -31,6 +32,7 @@ class Batch:
     strong: torch.Tensor | None = None
     domain: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    mixing: torch.Tensor | None = None
     target: torch.Tensor | None = None
     target_index: torch.Tensor | None = None
 

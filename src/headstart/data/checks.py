@@ -40,9 +40,14 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
     several = dataset.task in SEQUENCES  # a text may be translated in more ways than one
     conflicts = [g for g in copies if not several and len({dataset.labels[i].tobytes() for i in g}) > 1]
-    few = {
-        name: n for name, n in counts.items() if n < FEW and dataset.task != "embedding"
-    }  # identities are many and small
+    # pictures that look alike may well be of two classes; texts of nearly the same words hardly
+    near_conflicts = [
+        (i, j)
+        for i, j in looks
+        if dataset.modality == "text" and not several and dataset.labels[i].tobytes() != dataset.labels[j].tobytes()
+    ]
+    crowds = dataset.task != "embedding"  # identities are many and small
+    few = {name: n for name, n in counts.items() if n < FEW and crowds}
     info: dict[str, Any] = {
         "root": dataset.root,
         "layout": dataset.layout,
@@ -67,6 +72,10 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
             [f"{_name(dataset, i)} ({dataset.label_text(i)})" for i in group] for group in conflicts[:SHOWN]
         ],
         "n_label_conflicts": len(conflicts),
+        "near_conflicts": [
+            [f"{_name(dataset, i)} ({dataset.label_text(i)})" for i in pair] for pair in near_conflicts[:SHOWN]
+        ],
+        "n_near_conflicts": len(near_conflicts),
         "modality": dataset.modality,
         **scanned.facts(),
         "few": few,
@@ -115,6 +124,8 @@ def _warnings(info: dict[str, Any], few: dict[str, int], words: str):  # type: i
         yield f"{info['n_near_leaks']} pairs of nearly equal {words} stand in different splits (first: {' ~ '.join(info['near_leaks'][0])}); look at them, the test score may flatter."
     if info["n_label_conflicts"]:
         yield f"{info['n_label_conflicts']} {words} have copies under another label (first: {' / '.join(info['label_conflicts'][0][:2])}); decide which label is right."
+    if info["n_near_conflicts"]:
+        yield f"{info['n_near_conflicts']} pairs of nearly equal {words} have different labels (first: {' / '.join(info['near_conflicts'][0])}); look at them."
     if info["n_duplicates"]:
         yield f"{info['n_duplicates']} {words} are exact copies of others; copies are kept in one split."
     if info["imbalance"] > 3:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.text_column import TextColumn
+
 Reference = Any
 """One input. An image: a path (``str``; ``archive.zip!/member`` inside a zip file), an array (H, W[, C]) or a PIL image. A text:
 the ``str`` itself, or a pair of them."""
@@ -41,7 +43,8 @@ class Dataset:
         root: the path the user named, for messages.
         layout: how it was read, for messages: ``"folders"``, ``"table"``, ``"zip"``, ``"arrays"``.
         modality: what the inputs are, one of :data:`MODALITIES`.
-        names: n strings, what tables call the inputs (a row, a file); or ``None``: by their references.
+        names: n strings, what tables call the inputs (a file), or int64 (n,), the rows of a table; or ``None``: by their references.
+        copies: int64 (n,); inputs with one number are copies or nearly so, and stay in one split; or ``None``: equal ``digests`` do.
         notes: sentences for the user about what was guessed or left out.
         task: what the labels are of, one of :data:`headstart.data.labels.TASKS`.
     """
@@ -58,6 +61,7 @@ class Dataset:
     task: str = "classification"
     modality: str = "image"
     names: np.ndarray | None = None
+    copies: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -71,18 +75,22 @@ class Dataset:
 
         return replace(
             self,
-            inputs=[self.inputs[i] for i in indices],
+            inputs=self.inputs.take(indices)
+            if isinstance(self.inputs, TextColumn)
+            else [self.inputs[i] for i in indices],
             labels=take(self.labels),
             splits=self.splits[indices],
             groups=take(self.groups),
             digests=take(self.digests),
             names=take(self.names),
+            copies=take(self.copies),
         )
 
     def name(self, index: int) -> str:
         """How one input is called in tables."""
         if self.names is not None:
-            return str(self.names[index])
+            name = self.names[index]
+            return f"row {name}" if isinstance(name, np.integer) else str(name)
         return f"#{index}" if self.modality == "text" else name_of(self.inputs[index], self.root, index)
 
     def select(self, split: str) -> Dataset:

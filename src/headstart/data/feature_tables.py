@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from headstart.data.missing_values import Missing, empty
 from headstart.data.tables import read_frame
 from headstart.errors import DataError, RecipeError, sentence
 
 LABEL_NAMES = ("label", "target", "class", "y", "outcome")
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
-MISSING = ("", "?", "NA", "NaN", "nan")
 MANY = 20
 """Distinct numbers in a label column from which on it is taken for a value to regress on."""
 
@@ -54,7 +54,12 @@ def is_feature_file(path: str | Path) -> bool:
 
 
 def read_domains(
-    source: str | Path, target: str | Path, *, label: str | None = None, task: str = "auto"
+    source: str | Path,
+    target: str | Path,
+    *,
+    label: str | None = None,
+    task: str = "auto",
+    missing: Missing | None = None,
 ) -> tuple[FeatureTable, FeatureTable, str]:
     """Source and target with the same columns, and the task: ``"classification"`` or ``"regression"``.
 
@@ -64,13 +69,15 @@ def read_domains(
     Args:
         label: column of a table with the label; guessed from its usual names if left out.
         task: ``"auto"``: regression where the source's labels are numbers with more than 20 values, or with fractions.
+        missing: what is done about missing values (default: they are refused); it holds afterwards what was done.
 
     Raises:
-        DataError: a file that is missing or cannot be read, no label in the source, missing values (which column, how many),
+        DataError: a file that is missing or cannot be read, no label in the source, missing values (which columns, how many),
             columns that differ, two domains of different kinds of file.
     """
     raw = [read_raw(Path(path), label, needs_label=i == 0) for i, path in enumerate((source, target))]
-    tables, task = like_tables([Raw(*part, str(path)) for part, path in zip(raw, (source, target), strict=True)], task)
+    parts = [Raw(*part, str(path)) for part, path in zip(raw, (source, target), strict=True)]
+    tables, task = like_tables(parts, task, 1, missing)
     return tables[0], tables[1], task
 
 
@@ -83,8 +90,13 @@ class Raw:
     origin: str
 
 
-def like_tables(raw: Sequence[Raw], task: str) -> tuple[list[FeatureTable], str]:
+def like_tables(
+    raw: Sequence[Raw], task: str, sources: int, missing: Missing | None = None
+) -> tuple[list[FeatureTable], str]:
     """Domains with the same columns as numbers, in the order of the first; the task is told by the labels of all that have some.
+
+    Args:
+        sources: how many of them are sources, which stand first.
 
     Raises:
         DataError: as :func:`read_domains` says.
@@ -97,12 +109,13 @@ def like_tables(raw: Sequence[Raw], task: str) -> tuple[list[FeatureTable], str]
         if list(frames[0].columns) != list(frames[k].columns):
             _same_columns([frames[0], frames[k]], origins[0], origins[k])
             frames[k] = frames[k][frames[0].columns]
+    frames = (missing or Missing()).settle(frames, origins, sources)
     features = _numbers(frames, origins)
     told = [part for part in raw if part.y is not None]
     last = told[:-1] if len(told) == len(raw) and len(raw) > 1 else told  # the target's labels do not tell the task
     task = _task(np.concatenate([np.asarray(part.y, dtype=object) for part in last]), task, last[0].origin)
     return [
-        FeatureTable(X, _typed(part.y, task, part.origin), list(names), part.origin, [str(i) for i in range(len(X))])
+        FeatureTable(X, labels_as(part.y, task, part.origin), list(names), part.origin, [str(i) for i in range(len(X))])
         for (X, names), part in zip(features, raw, strict=True)
     ], task
 
@@ -196,22 +209,11 @@ def _numbers(frames: list[pd.DataFrame], paths: Sequence[str]) -> list[tuple[np.
     single = all((frame.dtypes == "float32").all() for frame in frames)
     for column in frames[0].columns:
         both = pd.concat([frame[column] for frame in frames], ignore_index=True)
-        for frame, path in zip(frames, paths, strict=True):
-            missing = int((frame[column].isna() | frame[column].astype(str).str.strip().isin(MISSING)).sum())
-            if missing:
-                raise DataError(
-                    sentence(
-                        "values are missing",
-                        where=f"{path}, column {column}",
-                        got=f"{missing} of {len(frame)} rows",
-                        fix="fill or drop them first, or leave the column out",
-                    )
-                )
         values = pd.to_numeric(both, errors="coerce")
         if values.notna().all():
             columns, labels = values.to_numpy(dtype=np.float64)[:, None], [column]
         else:
-            known = sorted(both.astype(str).unique())
+            known = sorted(both.dropna().astype(str).unique())
             if len(known) > 1000:
                 raise DataError(
                     sentence("a text column has too many values", where=column, got=len(known), allowed="1,000")
@@ -248,7 +250,12 @@ def _task(y: np.ndarray, task: str, where: str) -> str:
     return "regression" if numeric and (values.nunique() > MANY or bool((values % 1 != 0).any())) else "classification"
 
 
-def _typed(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
+def labels_as(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
+    """Labels (n,) as a task has them: text, or float64.
+
+    Raises:
+        DataError: a regression's label that is no number.
+    """
     if y is None:
         return None
     if task == "regression":
@@ -262,8 +269,11 @@ def _typed(y: np.ndarray | None, task: str, where: str) -> np.ndarray | None:
     return np.array([str(v) for v in y])
 
 
-def read_rows(path: Path, columns: list[str]) -> np.ndarray:
+def read_rows(path: Path, columns: list[str], fill: dict[str, float] | None = None) -> np.ndarray:
     """Rows of a file with the columns that a model knows (n, d); ``column=value`` names are made from text columns.
+
+    Args:
+        fill: what stands in for a missing number, by column.
 
     Raises:
         DataError: a column is missing, or a value.
@@ -274,6 +284,8 @@ def read_rows(path: Path, columns: list[str]) -> np.ndarray:
         plain, _, value = name.partition("=")
         if name in frame.columns:
             values = pd.to_numeric(frame[name], errors="coerce")
+            if fill and name in fill:
+                values = values.astype(float).mask(empty(frame[name]), fill[name])
             if values.isna().any():
                 got = f"{int(values.isna().sum())} of {len(values)} rows"
                 raise DataError(sentence("values are missing or no numbers", where=f"{path}, column {name}", got=got))

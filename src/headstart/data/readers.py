@@ -15,19 +15,16 @@ import numpy as np
 
 from headstart.data.dataset import SEQUENCES, Dataset, Reference
 from headstart.data.images import INSIDE, is_image
+from headstart.data.kinds import kind_of_inputs
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
 from headstart.data.partners import read_partners
 from headstart.data.sequence_reader import read_sequences
 from headstart.data.tables import ENDINGS as TABLES
-from headstart.data.tables import names_images, read_frame, read_table
-from headstart.data.text_reader import read_text_folder, read_text_table
-from headstart.data.texts import PEEK, holds_texts
+from headstart.data.tables import read_table
+from headstart.data.text_files import SPLITS
+from headstart.data.text_reader import are_texts, read_text_arrays, read_texts_below, refuse_columns
 from headstart.errors import DataError, near, sentence
 
-SPLITS = {
-    "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
 
 
@@ -48,9 +45,10 @@ def read_dataset(
     Args:
         data: a folder of class folders, with or without ``train``, ``valid`` (or ``val``, ``validation``, ``dev``) and
             ``test`` above them; a .zip of the same; a CSV, TSV, JSONL or Parquet table of paths and labels, or a folder with
-            ``metadata.csv`` or ``metadata.jsonl``; a table of texts, a folder of .txt files, one folder a class; or ``(inputs, labels)``.
+            ``metadata.csv`` or ``metadata.jsonl``; a table of texts, or a folder with ``train.csv`` (and ``valid.csv``, ``test.csv``); a
+            folder of .txt files, one folder a class; a data set that Hugging Face's library saved; or ``(inputs, labels)``.
         path_col, text_col, label_col, split_col: columns of a table; guessed where not given, and the guess is said. A table with a column
-            of sentences and none of paths holds texts. ``label_col`` may
+            of sentences and none of paths holds texts; two with a comma between are pairs. ``label_col`` may
             name several, separated by commas: columns of 0 and 1, or the levels of nested classes.
         group: a column of the table; or a regular expression whose first group, found in the file name, names what must
             stay together; or ``"auto"``, which guesses from the stems of the file names and says so.
@@ -74,47 +72,38 @@ def read_dataset(
         idle = {"path_col": path_col, "label_delimiter": label_delimiter, "order": order}
         return read_partners(data, text_col=text_col, split_col=split_col, group=group, idle=idle)
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
-        return _arrays(*data, task=task, order=order)
+        read = read_text_arrays if are_texts(data[0]) else _arrays
+        return read(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):
-        raise DataError(sentence("data is a path or (images, labels)", got=type(data).__name__))
+        raise DataError(sentence("data is a path or (inputs, labels)", got=type(data).__name__))
     root = Path(data)
     if not root.exists():
         raise DataError(_missing(root))
+    named = {
+        "path_col": path_col,
+        "text_col": text_col,
+        "label_col": label_col,
+        "split_col": split_col,
+        "label_delimiter": label_delimiter,
+    }
+    texts = read_texts_below(root, **named, group=group, task=task, order=order)
+    if texts is not None:
+        # of a table, the group is a column and read already
+        return _one_label_map(_grouped(texts, group) if group is not None and texts.layout == "folders" else texts)
+    if text_col is not None:
+        raise DataError(
+            sentence("--text-col is about the columns of a table, and there is none", where=str(root), got=text_col)
+        )
     table = _table_in(root)
-    if (
-        table
-        and text_col is None
-        and path_col is None
-        and not names_images(read_frame(table, PEEK))
-        and holds_texts(table)
-    ):
-        text_col = ""  # a table of texts whose column is to be guessed
-    if table and text_col is not None:
-        dataset = read_text_table(
-            table, text_col=text_col or None, label_col=label_col, split_col=split_col, group=group, task=task,
-            label_delimiter=label_delimiter, order=order,
-        )  # fmt: skip
-    elif table:
+    if table:
         dataset = read_table(
             table, path_col=path_col, label_col=label_col, split_col=split_col, group=group, task=task,
             label_delimiter=label_delimiter, order=order,
         )  # fmt: skip
     else:
-        for name, value in (
-            ("path-col", path_col), ("text-col", text_col), ("label-col", label_col), ("split-col", split_col), ("label-delimiter", label_delimiter),
-        ):  # fmt: skip
-            if value is not None:
-                raise DataError(
-                    sentence(
-                        f"--{name} is about the columns of a table, but these data are folders",
-                        where=str(root),
-                        got=value,
-                    )
-                )
-        texts = holds_texts(root) and not next((True for path in root.rglob("*") if is_image(path.name)), False)
-        dataset = read_text_folder(root, task=task, order=order) if texts else _folders(root, task, order)
-        if not texts:
-            dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
+        refuse_columns({name.replace("_", "-"): value for name, value in named.items() if value is not None}, root)
+        dataset = _folders(root, task, order)
+        dataset = _hinted(dataset) if group is None else _grouped(dataset, group)
     return _one_label_map(dataset)
 
 
@@ -265,14 +254,19 @@ def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None)
         )
     if not len(images):
         raise DataError(sentence("there are no images", got="0 images"))
+    inputs = [str(x) if isinstance(x, Path) else x for x in images]
+    modality = kind_of_inputs(inputs)
+    if modality == "text":
+        inputs = [str(x) if isinstance(x, str) else (str(x[0]), str(x[1])) for x in inputs]
     return Dataset(
-        inputs=[str(x) if isinstance(x, Path) else x for x in images], labels=found.values, classes=found.classes,
-        splits=np.full(len(images), "", dtype="U5"), layout="arrays", notes=found.notes, task=found.task,
+        inputs=inputs, labels=found.values, classes=found.classes, splits=np.full(len(images), "", dtype="U5"), layout="arrays",
+        notes=found.notes, task=found.task, modality=modality,
     )  # fmt: skip
 
 
 def _names(dataset: Dataset) -> list[str]:
-    return [re.split(r"[/\\]", reference)[-1] for reference in dataset.inputs]
+    called = dataset.inputs if dataset.names is None else dataset.names
+    return [re.split(r"[/\\]", reference)[-1] for reference in called]
 
 
 def _guess(dataset: Dataset) -> list[str] | None:

@@ -97,7 +97,7 @@ def scan(
         DataError: ``on_bad="fail"`` and an image is bad; or none is left.
     """
     if dataset.modality == "text":
-        return scan_texts(dataset, on_bad=on_bad)
+        return scan_texts(dataset, on_bad=on_bad, progress=progress)
     with _Cache(cache_dir / "scan.sqlite") as cache:
         progress.start("checking images", total=len(dataset), unit="image")
         facts: list[Facts | str] = []

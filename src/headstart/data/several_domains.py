@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable, Raw, like_tables, read_raw
+from headstart.data.missing_values import Missing
 from headstart.errors import DataError, sentence
 
 MANY = 200
@@ -62,13 +63,14 @@ def read_several(
     label: str | None = None,
     task: str = "auto",
     domain_col: str | None = None,
+    missing: Missing | None = None,
 ) -> SeveralDomains:
     """Read labelled sources and a target with the same columns; classes are those of all sources together.
 
     Args:
         sources: paths; with ``domain_col`` each is cut by it.
         target: a path whose labels may be missing, a value of ``domain_col``, or ``None``.
-        label, task: as for :func:`headstart.data.feature_tables.read_domains`.
+        label, task, missing: as for :func:`headstart.data.feature_tables.read_domains`.
         domain_col: column of a table (array of an ``.npz``) that names each row's domain; it is no feature.
 
     Raises:
@@ -94,7 +96,7 @@ def read_several(
     for name, part in zip(called, raw, strict=False):
         if len(part.frame) < 2:
             raise DataError(sentence("a source has fewer than two rows", where=name, fix="leave it out"))
-    tables, task = like_tables(raw, task)
+    tables, task = like_tables(raw, task, len(called), missing)
     mine = tables[: len(called)]
     return SeveralDomains(
         pooled(mine), np.repeat(np.arange(len(mine)), [len(table.X) for table in mine]), short_names(called),

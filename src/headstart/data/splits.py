@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from headstart.data.dataset import SEQUENCES, Dataset
-from headstart.errors import DataError, sentence
+from headstart.errors import DataError, near, sentence
 
 
 def make_splits(
@@ -55,10 +56,10 @@ def make_splits(
         bare = dataset.classes[int(np.argmin(left[: len(dataset.classes)]))]
         raise DataError(
             sentence(
-                "a class has no training image",
+                f"a class has no training {dataset.modality}",
                 where=dataset.root,
                 got=bare,
-                fix="more images, smaller --test-fraction, or another --group",
+                fix=f"more {dataset.modality}s, smaller --test-fraction, or another --group",
             )
         )
     return replace(dataset, splits=splits)
@@ -94,7 +95,7 @@ def identity_splits(
         if len(free) - number < 2:
             raise DataError(
                 sentence(
-                    "too few identities with two images or more: two at least are needed to learn from and two to test on",
+                    f"too few identities with two {dataset.modality}s or more: two at least are needed to learn from and two to test on",
                     where=dataset.root, got=len(free), allowed=">= 4",
                 )
             )  # fmt: skip
@@ -131,16 +132,16 @@ def _check_enough(dataset: Dataset) -> None:
     Raises:
         DataError: one class only; a class with one image; a label that every image has.
     """
-    names, counts = dataset.classes, dataset.counts
+    names, counts, one = dataset.classes, dataset.counts, dataset.modality
     if dataset.task in ("regression", *SEQUENCES):
         if len(dataset) < 10:
-            what = "pairs to learn" if dataset.task in SEQUENCES else "images to learn a quantity"
+            what = "pairs to learn" if dataset.task in SEQUENCES else f"{one}s to learn a quantity"
             raise DataError(sentence(f"too few {what} from", where=dataset.root, got=len(dataset), allowed=">= 10"))
         return
     if dataset.task == "multilabel" and (counts == len(dataset)).any():
         raise DataError(
             sentence(
-                "every image has the label, so there is nothing to tell apart", where=dataset.root,
+                f"every {one} has the label, so there is nothing to tell apart", where=dataset.root,
                 got=names[int(counts.argmax())], fix="leave the label out",
             )
         )  # fmt: skip
@@ -151,20 +152,22 @@ def _check_enough(dataset: Dataset) -> None:
                 where=dataset.root,
                 got=", ".join(names),
                 allowed="two classes or more",
-                fix="one folder for each class",
+                fix="one folder for each class" if one == "image" else "--label-col of a column with two or more",
             )
         )
     few = [names[i] for i in np.flatnonzero(counts < 2)]
     if few:
+        close = near(few[0], [name for name, n in zip(names, counts, strict=True) if n >= 2], 1)
+        meant = f" (or is it {close[0]!r}, misspelt?)" if close and one == "text" else ""
         raise DataError(
             sentence(
-                "a class has only one image that can be read, which cannot be both learned and tested"
+                f"a class has only one {one} that can be read, which cannot be both learned and tested"
                 if counts[names.index(few[0])]
-                else "a class has no image that can be read",
+                else f"a class has no {one} that can be read",
                 where=dataset.root,
                 got=", ".join(few[:5]),
-                allowed="two images or more; one image is not enough",
-                fix="add images, or leave the class out",
+                allowed=f"two {one}s or more; one {one} is not enough",
+                fix=f"add {one}s, or leave the class out{meant}",
             )
         )
 
@@ -180,10 +183,10 @@ def _units(dataset: Dataset) -> np.ndarray:
             i = int(parent[i])
         return i
 
-    for column in (dataset.groups, dataset.digests):
+    for column in (dataset.groups, dataset.digests, dataset.copies):
         if column is None:
             continue
-        first: dict[str, int] = {}
+        first: dict[Any, int] = {}
         for i, key in enumerate(column):
             if key in first:
                 parent[root(i)] = root(first[key])

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import encoding_of
 from headstart.data.images import is_image
 from headstart.data.labels import Labels, holds_lists, levels_of_columns, one_column, one_hot
 from headstart.errors import DataError, near, sentence
@@ -246,7 +247,7 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
     """A table by the ending of its name, columns trimmed; text of CSV and TSV stays text, its encoding and separator are found.
 
     Args:
-        rows: of CSV and TSV no more than the first so many.
+        rows: of CSV, TSV and JSON Lines no more than the first so many.
 
     Raises:
         DataError: it cannot be read, or has no rows.
@@ -255,22 +256,17 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix.lower() == ".jsonl":
-            frame = pd.read_json(path, lines=True, dtype=False)
+            frame = pd.read_json(path, lines=True, dtype=False, nrows=rows)
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else None
             with path.open("rb") as opened:
                 if not any(sign in opened.readline() for sign in (b",", b";", b"\t", b"|", b" ", b":")):
                     separator = ","  # one column: nothing to be guessed from its letters
-            for encoding in ("utf-8-sig", "gb18030", "latin-1"):
-                try:
-                    quoting: Any = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
-                    frame = pd.read_csv(
-                        path, sep=separator, engine="python", encoding=encoding, dtype=str, nrows=rows, quoting=quoting
-                    )  # fmt: skip
-                    break
-                except UnicodeDecodeError:
-                    continue
-    except (ValueError, OSError, pd.errors.ParserError) as error:
+            quoting: Any = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
+            frame = pd.read_csv(
+                path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows, quoting=quoting
+            )  # fmt: skip
+    except (ValueError, OSError, csv.Error, pd.errors.ParserError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None
     frame.columns = [str(c).strip() for c in frame.columns]
     if not len(frame):
@@ -287,7 +283,8 @@ def _bare_quotes(path: Path) -> bool:
 
 
 def _looks_like_paths(column: pd.Series) -> bool:
-    return bool(column.dropna().astype(str).head(20).map(is_image).all())
+    cells = column.dropna().astype(str).head(20)
+    return len(cells) > 0 and bool(cells.map(is_image).all())
 
 
 def names_images(frame: pd.DataFrame) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
+from headstart.data.text_column import TextColumn
 from headstart.data.text_preprocessing import Text, TextPreprocessing
 
 WINDOW = 32
@@ -31,7 +32,10 @@ def text_batches(
     an order drawn at random. Without a seed all of them are sorted, the longest first, so that what does not fit in memory says so at once.
     ``sort=False`` keeps to ``order``.
     """
-    size = np.array([length(dataset.inputs[i]) for i in order])
+    if isinstance(dataset.inputs, TextColumn):
+        size = dataset.inputs.lengths()[order]
+    else:
+        size = np.array([length(dataset.inputs[i]) for i in order])
     if not sort:
         windows = [order]
     elif shuffle_seed is None:

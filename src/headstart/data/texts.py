@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from headstart.data.encodings import read_file
 from headstart.data.feature_tables import LABEL_NAMES
 from headstart.data.tables import ENDINGS, read_frame
+from headstart.data.text_columns import PEEK, text_columns
 from headstart.errors import DataError, sentence
-
-WORDS = 3
-"""A column whose cells have so many words (or 12 letters) at the median, and are mostly different, holds texts."""
-PEEK = 200
 
 
 @dataclass(frozen=True)
@@ -44,21 +41,6 @@ def holds_texts(path: Path) -> bool:
     return bool(text_columns(read_frame(path, PEEK)))
 
 
-def text_columns(frame: pd.DataFrame, but: str | None = None) -> list[str]:
-    """Columns of sentences; the one named ``but`` and those named like a label are none."""
-    found = []
-    for name in frame.columns:
-        cells = frame[name].dropna().head(PEEK)
-        if name == but or name.lower() in LABEL_NAMES or not len(cells) or not isinstance(cells.iloc[0], str):
-            continue
-        if pd.to_numeric(cells, errors="coerce").notna().any():
-            continue
-        long = cells.map(lambda cell: len(str(cell).split()) >= WORDS or len(str(cell)) >= 4 * WORDS)
-        if long.mean() > 0.5 and cells.nunique() > 0.5 * len(cells):
-            found.append(name)
-    return found
-
-
 def read_texts(path: Path, label: str | None, *, needs_label: bool) -> Texts:
     """The texts of a table or a folder, in its order (files by name).
 
@@ -66,7 +48,7 @@ def read_texts(path: Path, label: str | None, *, needs_label: bool) -> Texts:
         label: column of a table with the label; guessed from its usual names if left out.
 
     Raises:
-        DataError: no label where one is needed, several columns of texts, an empty text, or a file that is not UTF-8.
+        DataError: no label where one is needed, several columns of texts, or an empty text.
     """
     return _folder(path, needs_label) if path.is_dir() else _table(path, label, needs_label)
 
@@ -112,12 +94,7 @@ def _folder(path: Path, needs_label: bool) -> Texts:
                          fix="FOLDER/CLASS/1.txt")
             )  # fmt: skip
     classed = files[0].parent != path
-    texts = []
-    for file in files:
-        try:
-            texts.append(file.read_text(encoding="utf-8").strip())
-        except UnicodeDecodeError:
-            raise DataError(sentence("a text is not UTF-8", where=str(file))) from None
+    texts = [read_file(file)[0].strip() for file in files]
     _none_empty(texts, str(path))
     y = np.array([file.parent.name for file in files]) if classed else None
     return Texts(texts, y, str(path), [str(file.relative_to(path)) for file in files])

@@ -18,14 +18,17 @@ DISTANCES = {
 }
 
 
-def adaptation_verdict(gain: dict[str, Any] | None, method: str, metric: str, unit: str) -> dict[str, Any]:
-    """Judge an adapted model against the source's model as it is.
+def adaptation_verdict(
+    gain: dict[str, Any] | None, method: str, metric: str, unit: str, against: str = "source only"
+) -> dict[str, Any]:
+    """Judge an adapted model against a baseline.
 
     Args:
-        gain: adapted minus source-only (for errors: how much lower), as of ``paired_gain``; ``None`` where the target has no
+        gain: adapted minus baseline (for errors: how much lower), as of ``paired_gain``; ``None`` where the target has no
             labels to judge by.
         metric: what it is measured in, for the sentence.
         unit: ``"points"`` for shares of 0 to 1, else the label's own unit.
+        against: what the baseline is, in words.
 
     Returns:
         ``{"negative_transfer": bool | None, "level": "helped" | "hurt" | "no_evidence" | "not_measured", "why": str}``.
@@ -50,10 +53,10 @@ def adaptation_verdict(gain: dict[str, Any] | None, method: str, metric: str, un
         return {
             "negative_transfer": False,
             "level": "helped",
-            "why": f"The adaptation helped: {method} is {size} better in {what} than the source's model as it is {where}.",
+            "why": f"The adaptation helped: {method} is {size} better in {what} than {against} {where}.",
         }
     if beyond < 0:
-        why = f"Negative transfer: {method} is {size} worse in {what} than the source's model as it is {where}; use that one."
+        why = f"Negative transfer: {method} is {size} worse in {what} than {against} {where}; use that one."
         return {"negative_transfer": True, "level": "hurt", "why": why}
-    why = f"No evidence that the adaptation helped: {method} against the source's model is {'+' if gain['value'] >= 0 else '-'}{size} in {what}, inside the noise {where}."
+    why = f"No evidence that the adaptation helped: {method} against {against} is {'+' if gain['value'] >= 0 else '-'}{size} in {what}, inside the noise {where}."
     return {"negative_transfer": None, "level": "no_evidence", "why": why}

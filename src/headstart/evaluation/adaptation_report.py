@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from headstart.evaluation.adaptation import DISTANCES
 from headstart.evaluation.charts import MARKERS, Dot, curves, dots, scatter
 from headstart.evaluation.fonts import embedded_font
+from headstart.evaluation.term_words import first_and_last, told
 from headstart.folder import read_json, write_text
 
 HEADLINES = {
@@ -24,6 +24,8 @@ HEADLINES = {
 NAMES = {
     "adapted": "adapted",
     "source_only": "source only",
+    "source_and_labels": "source and the labels, not adapted",
+    "same_network": "the same network without the target",
     "target_only": "target only (its own labels, cross-validated)",
 }
 OF_TASK = "the task's loss on the source"
@@ -53,13 +55,13 @@ def write_adaptation_report(run: Path, *, name: str) -> Path:
         "p_value": _p,
         "count": lambda n: f"{n:,}",
         "share": lambda v: "" if v is None else f"{v:.1%}",
-        "tojson_plain": lambda v: json.dumps(v, ensure_ascii=False, indent=1),
     }
     page = env.get_template("adaptation.html.j2").render(
         m=m, x=extras, name=name, recipe=recipe, options=yaml.safe_load(recipe), headline=HEADLINES[m["level"]],
-        scores=_scores(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
+        scores=_scores(m), gains=_gains(m), blind=_blind(m), chart=_chart(m), distances=_distances(extras["distances"]), maps=_maps(extras), signs=_signs(extras),
         choices=[_choice(choice) for choice in extras.get("choices", ())], curves=_curves(extras.get("history", ()), alone=not m["n"]["source"]),
-        terms={name: said for name, said in extras.get("terms", {}).items() if said},
+        terms=told(extras.get("terms", {}), [row["name"] for row in m.get("sources", ())]),
+        parts=[[_title(name, alone=not m["n"]["source"]), *cells] for name, *cells in first_and_last(extras.get("history", ()), _losses(extras.get("history", ())))],
         total_seconds=sum(m["seconds"].values()), env=read_json(run / "env.json"),
     )  # fmt: skip
     font = embedded_font(page)
@@ -90,6 +92,29 @@ def _scores(m: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     rows = [("adapted", m["target"]), *m["baselines"].items()]
     return [{"name": NAMES[key], "key": key, "scores": scores} for key, scores in rows]
+
+
+def _gains(m: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a baseline that the adapted model was compared with, the one of the verdict first."""
+    first, told = m.get("judged_against", "source_only"), m.get("baselines_are", {})
+    found = m.get("gains") or {}
+    return [{"over": told.get(key, NAMES[key]), "verdict": key == first, **found[key]} for key in sorted(found, key=lambda k: k != first)]  # fmt: skip
+
+
+def _blind(m: dict[str, Any]) -> str:
+    """Where labels of the target were given: which baselines had them."""
+    k = m["n"].get("labelled", 0)
+    if not k or not m["target"]:
+        return ""
+    if m.get("judged_against") == "source_and_labels":
+        return (
+            f"The adapted model was given {k:,} labels of the target, source only was not: its gain over source only is of labels and adaptation together. "
+            "The verdict is therefore against the same learner with the same labels."
+        )
+    return (
+        f"The adapted model was given {k:,} labels of the target, source only was not: the gain is of labels and adaptation together, and the verdict "
+        "cannot tell them apart. (For a whole network the same training without adaptation is not made for its time; a bare term such as dann has it.)"
+    )
 
 
 def _chart(m: dict[str, Any]) -> Any:
@@ -135,14 +160,22 @@ def _curves(history: Sequence[dict[str, Any]], *, alone: bool) -> list[dict[str,
     if len(history) < 2:
         return []
     out = []
-    for name in history[0]:
-        if name in NO_LOSS or name.startswith("valid_"):
-            continue
+    for name in _losses(history):
         line = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
         if len(line) > 1:
-            title = name if name != "train_loss" else ALONE if alone else OF_TASK
+            title = _title(name, alone=alone)
             out.append({"title": title, "picture": curves({"model": line}, label=title, x_label="epoch")})
     return out
+
+
+def _losses(history: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the parts of the loss; terms that add nothing to it (weights of rows) are none."""
+    names = [name for name in (history[0] if history else {}) if name not in NO_LOSS and not name.startswith("valid_")]
+    return [name for name in names if any(row.get(name) for row in history)]
+
+
+def _title(name: str, *, alone: bool) -> str:
+    return name if name != "train_loss" else ALONE if alone else OF_TASK
 
 
 def _maps(extras: dict[str, Any]) -> list[dict[str, Any]]:

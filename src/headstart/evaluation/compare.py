@@ -17,6 +17,8 @@ from headstart.evaluation.metrics import class_counts, from_counts
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import read_json
 from headstart.tasks.catalogue import TASKS
+from headstart.tasks.regression import Regression
+from headstart.tasks.task import Task
 
 
 def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]:
@@ -85,15 +87,17 @@ def compare_runs(folders: list[Path], *, metric: str = "auto") -> dict[str, Any]
 
 
 def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]:
-    """The same for the other tasks, from the decoded predictions that the runs wrote."""
+    """The same for the other tasks, from the decoded predictions that the runs wrote; values of runs of adapt by the rows they were judged on."""
     scoring = SCORING[name]
-    tables = [pd.read_csv(folder / "predictions.csv", dtype={"path": str}, keep_default_na=False) for folder in folders]
-    for folder, table in zip(folders, tables, strict=True):
-        if "path" not in table:
-            raise RunError(
-                sentence("runs of adapt that predict values cannot be compared", got=str(folder),
-                         fix="their report.html: each is judged against source only and target only there")
-            )  # fmt: skip
+    recipes = [_recipe(folder) for folder in folders]
+    of_rows = [recipe.get("verb") == "adapt" and name == "regression" for recipe in recipes]
+    if all(of_rows):
+        _one_target(folders)
+        metric = "mae" if metric == "auto" else metric
+    tables = [
+        _predictions(folder) if rows else pd.read_csv(folder / "predictions.csv", dtype={"path": str}, keep_default_na=False)
+        for folder, rows in zip(folders, of_rows, strict=True)
+    ]  # fmt: skip
     shared = set(tables[0].path).intersection(*(set(t.path) for t in tables[1:]))
     if not shared:
         raise RunError(
@@ -104,10 +108,8 @@ def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]
         )  # fmt: skip
     tables = [t[t.path.isin(shared)].drop_duplicates("path").set_index("path").sort_index() for t in tables]
     tasks, found, labels = [], [], []
-    for folder, table in zip(folders, tables, strict=True):
-        config = read_json(folder / "model" / "config.json")["headstart"]["task"]
-        classes = tuple((folder / "model" / "labels.txt").read_text(encoding="utf-8").splitlines())
-        task = TASKS[name].restore(classes, config)
+    for folder, table, rows in zip(folders, tables, of_rows, strict=True):
+        task = Regression(("the label",)) if rows else _task(folder, name)
         tasks.append(task)
         if name != "embedding" and task.classes != tasks[0].classes:
             raise RunError(
@@ -127,6 +129,13 @@ def compare_tasks(folders: list[Path], name: str, metric: str) -> dict[str, Any]
         lambda i, j: scoring.gain(found[i], found[j], labels[0], metric, (tasks[i], tasks[j])),
         larger=scoring.metrics(tasks[0].classes)[metric].larger,
     )  # fmt: skip
+
+
+def _task(folder: Path, name: str) -> Task:
+    """The task of a run of networks, as its model folder holds it."""
+    config = read_json(folder / "model" / "config.json")["headstart"]["task"]
+    classes = tuple((folder / "model" / "labels.txt").read_text(encoding="utf-8").splitlines())
+    return TASKS[name].restore(classes, config)
 
 
 def _compared(

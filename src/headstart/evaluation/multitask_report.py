@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,27 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from headstart.evaluation.charts import Dot, curves, dots
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.multitask import level_of
+from headstart.evaluation.multitask_words import WORDS, verdict_zh
+from headstart.evaluation.report import metric_word
+from headstart.evaluation.words import WORDS as SCORES
 from headstart.folder import read_json, write_text
 
-HEADLINES = {
-    "helped": "Training together helped",
-    "hurt": "Training together hurt",
-    "no_evidence": "No evidence that training together helped",
-}
 
-
-def write_multitask_report(run: Path, *, name: str) -> Path:
+def write_multitask_report(run: Path, *, name: str, lang: str = "en") -> Path:
     """Write ``report.html`` into a run folder of `multitask` from metrics.json, history.csv, data.json and recipe.yaml.
+
+    Args:
+        lang: ``"en"`` or ``"zh"``.
 
     Raises:
         RunError: one of them is missing.
     """
-    m = read_json(run / "metrics.json")
+    m, w = read_json(run / "metrics.json"), WORDS[lang]
+    why, advice = verdict_zh(m) if lang == "zh" else (m["why"], m["try"])
+
+    def metric(key: str) -> str:
+        return metric_word(key, SCORES[lang]) if lang == "zh" else key.replace("_", " ")
+
     history = pd.read_csv(run / "history.csv")
     recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
     env = Environment(
@@ -35,7 +41,8 @@ def write_multitask_report(run: Path, *, name: str) -> Path:
     )  # fmt: skip
     env.filters |= {"count": lambda n: f"{n:,}"}
     page = env.get_template("multitask.html.j2").render(
-        m=m, name=name, recipe=recipe, headline=HEADLINES[m["level"]], charts=_charts(m), matrix=_matrix(m), curves=_curves(m, history),
+        m=m, name=name, recipe=recipe, w=w, lang="zh-CN" if lang == "zh" else "en", headline=w[f"level_{m['level']}"], why=why, advice=advice, metric=metric,
+        charts=_charts(m, w, metric), matrix=_matrix(m), curves=_curves(m, history, w),
         factors=_factors(m, history), score=_score, gain=_gain, total_seconds=sum(m["seconds"].values()),
         phases=sorted(m["seconds"].items(), key=lambda item: -item[1]), env=read_json(run / "env.json"), data=read_json(run / "data.json"),
     )  # fmt: skip
@@ -86,7 +93,7 @@ def _matrix(m: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _charts(m: dict[str, Any]) -> list[dict[str, Any]]:
+def _charts(m: dict[str, Any], w: dict[str, str], word: Callable[[str], str]) -> list[dict[str, Any]]:
     """Together beside alone, for each judged task."""
     found = []
     for name, cell in m["tasks"].items():
@@ -94,14 +101,14 @@ def _charts(m: dict[str, Any]) -> list[dict[str, Any]]:
             rows = []
             for which, kind in (("together", "model"), ("alone", "other")):
                 value = cell[which][cell["metric"]]
-                rows.append(Dot(which, value["value"], value["ci95"][0], value["ci95"][1], kind))
-            metric = cell["metric"].replace("_", " ")
-            picture = dots(rows, label=f"{metric} of {name}", percent=_percent(cell))
+                rows.append(Dot(w[which], value["value"], value["ci95"][0], value["ci95"][1], kind))
+            metric = word(cell["metric"])
+            picture = dots(rows, label=w["of"].format(metric=metric, name=name), percent=_percent(cell))
             found.append({"name": name, "metric": metric, "svg": picture})
     return found
 
 
-def _curves(m: dict[str, Any], history: pd.DataFrame) -> list[dict[str, Any]]:
+def _curves(m: dict[str, Any], history: pd.DataFrame, w: dict[str, str]) -> list[dict[str, Any]]:
     """The training loss of each judged task, together and alone."""
     found = []
     for name, cell in m["tasks"].items():
@@ -112,7 +119,7 @@ def _curves(m: dict[str, Any], history: pd.DataFrame) -> list[dict[str, Any]]:
             "model": list(zip(both.epoch.tolist(), both[f"loss_{name}"].tolist(), strict=True)),
             "other": list(zip(own.epoch.tolist(), own.train_loss.tolist(), strict=True)),
         }
-        found.append({"name": name, "svg": curves(lines, label=f"Training loss of {name}", x_label="epoch")})
+        found.append({"name": name, "svg": curves(lines, label=w["loss_of"].format(name=name), x_label=w["epoch"])})
     return found
 
 

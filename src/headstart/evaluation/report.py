@@ -12,12 +12,14 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from headstart.data.wording import said, worded
 from headstart.evaluation.charts import Dot, curves, dots, histograms, identity_scatter, reliability, tradeoff
 from headstart.evaluation.fonts import embedded_font
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.intervals import wilson
 from headstart.evaluation.search_section import search_section
-from headstart.evaluation.words import WORDS
+from headstart.evaluation.text_section import text_section
+from headstart.evaluation.words import words_of
 from headstart.folder import PARTIAL, read_json, write_text
 
 MATRIX_CLASSES = 20
@@ -35,8 +37,9 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
     Raises:
         RunError: one of the first files is missing.
     """
-    words = WORDS[lang]
     m, data = read_json(run / "metrics.json"), read_json(run / "data.json")
+    modality = m.get("modality", "image")
+    words = words_of(lang, modality)
     table = pd.read_csv(
         run / "predictions.csv",
         dtype={"path": str, "label": str, "predicted": str},
@@ -68,7 +71,8 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         baselines=_baseline_chart(m, words), curves=_curve_charts(run, m, words), shares=shares, percent=m["metric"] in shares,
         word=lambda key: metric_word(key, words), **task,
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
-        choice=(_optional(run / "plan.json") or {}).get("choice"), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
+        choice=worded((_optional(run / "plan.json") or {}).get("choice"), modality), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
+        texts=text_section(run, words), modality=modality, criterion=said(m["criterion"], modality),
         line=_line(m, words),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
         env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),

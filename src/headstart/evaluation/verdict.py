@@ -8,7 +8,8 @@ from typing import Any
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.scoring.scoring import Metric
 
-NO_TRANSFER = ("scratch", "raw_pixels", "copy", "dictionary", "lead")
+NO_TRANSFER = ("scratch", "raw_pixels", "classical", "copy", "dictionary", "lead")
+"""Baselines that use no source: what transfer has to beat."""
 Z_975, Z_80 = 1.959964, 0.841621
 SHARE = Metric()
 METRICS_ZH = {
@@ -22,7 +23,9 @@ NAMES = {
     "en": {
         "scratch": "training from scratch",
         "raw_pixels": "logistic regression on raw pixels",
+        "classical": "logistic regression on TF-IDF",
         "probe": "the probe",
+        "zeroshot": "the names of the classes alone",
         "copy": "copying the text",
         "dictionary": "a dictionary, word by word",
         "lead": "the first sentences",
@@ -30,7 +33,9 @@ NAMES = {
     "zh": {
         "scratch": "从零训练",
         "raw_pixels": "原始像素上的逻辑回归",
+        "classical": "TF-IDF 上的逻辑回归",
         "probe": "线性探针",
+        "zeroshot": "仅凭类别名称",
         "copy": "照抄原文",
         "dictionary": "逐词词典",
         "lead": "开头几句",
@@ -131,6 +136,8 @@ class Says:
     def name(self, baseline: str) -> str:
         if baseline == "raw_pixels" and not self.classes:
             return "the solved head on raw pixels" if self.lang == "en" else "原始像素上的求解头"
+        if baseline == "classical" and not self.classes:
+            return "a linear model on TF-IDF" if self.lang == "en" else "TF-IDF 上的线性模型"
         return NAMES[self.lang][baseline]
 
     def amount(self, value: float, sign: str = "") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headstart.data.wording import said
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "Transfer report",
@@ -24,7 +26,7 @@ WORDS: dict[str, dict[str, str]] = {
         "mistakes_multilabel": "The worst mistakes", "mistakes_regression": "The largest errors", "mistakes_ordinal": "The largest errors", "mistakes_hierarchical": "The worst mistakes", "mistakes_embedding": "Taken for someone else: the nearest other image is of another identity",
         "data_line_multilabel": "{n} images with {k} labels. Training {train}, validation {valid}, test {test}.", "data_line_regression": "{n} images, counted in {k} fifths of the quantity. Training {train}, validation {valid}, test {test}.", "data_line_embedding": "{n} images of {k} identities; none stands in two splits. Training {train}, validation {valid}, test {test}.",
         "on_test": "on {n} test images never seen in training", "gain": "gain", "versus": "over {name}", "training_images": "training images", "peak_memory": "peak memory", "time": "time",
-        "scratch": "from scratch", "probe": "probe", "raw_pixels": "raw pixels", "this_model": "this model", "interval": "95 % interval",
+        "scratch": "from scratch", "probe": "probe", "raw_pixels": "raw pixels", "classical": "TF-IDF + logistic", "zeroshot": "zero-shot from names", "this_model": "this model", "interval": "95 % interval",
         "next": "What to do next", "data": "The data", "data_line": "{n} images in {k} classes. Training {train}, validation {valid}, test {test}.",
         "class": "class", "images": "images", "split_train": "train", "split_valid": "valid", "split_test": "test", "no_warnings": "Nothing suspicious was found: no file that cannot be decoded, no copies across splits.",
         "samples": "What the training images look like", "bad_files": "Files left out", "reason": "reason",
@@ -51,7 +53,11 @@ WORDS: dict[str, dict[str, str]] = {
         "seeds": "Over {n} seeds", "mean_sd": "mean ± standard deviation", "cost": "What it cost", "again": "How to do it again", "recipe": "The recipe", "machine": "Versions and machine",
         "phase": "phase", "made_by": "Made by Headstart {version}. One file, no scripts, nothing loaded from elsewhere.", "reload": "The saved model was loaded in a fresh process and predicted the same (largest difference {d}, {n} images).",
         "phase_data": "reading the data", "phase_ranking": "ranking the sources", "phase_choosing": "comparing strategies", "phase_source": "loading the source", "phase_transfer": "transfer",
-        "phase_scratch": "from scratch", "phase_probe": "probe", "phase_raw_pixels": "raw pixels", "phase_evaluation": "evaluation", "phase_save": "saving", "phase_verify": "loading it again",
+        "phase_scratch": "from scratch", "phase_probe": "probe", "phase_raw_pixels": "raw pixels", "phase_classical": "TF-IDF + logistic", "phase_zeroshot": "zero-shot", "phase_evaluation": "evaluation", "phase_mistakes": "looking at mistakes", "phase_save": "saving", "phase_verify": "loading it again",
+        "tokens": "tokens", "lengths": "How long the texts are", "lengths_line": "Tokens a text: half of them have at most {median}, the longest has {max}; the last bin holds the longest hundredth.", "lengths_key": "Solid: training, dashed: test.",
+        "cut": "{n} of {all} texts are longer than the {limit} tokens that the model reads, and lose their end; --max-length reads more, where the source has places for it.", "uncut": "None of {all} texts is longer than the {limit} tokens that the model reads.",
+        "telling_line": "The colour of a word is its share in what the model said against what is true (integrated gradients). Look for labels that are wrong, and for what the texts have in common.", "telling_said": "speaks for what the model said", "telling_true": "speaks for the true label", "unread": "beyond what the model reads",
+        "confused_texts": "What is taken for what, in examples", "examples": "texts, the surest mistakes first",
         "read_the source's own head": "the source's own head",
         "read_a new head solved on half of the source data, tested on the other half": "a new head solved on half of the source data, tested on the other half",
     },
@@ -76,7 +82,7 @@ WORDS: dict[str, dict[str, str]] = {
         "mistakes_multilabel": "最严重的错误", "mistakes_regression": "误差最大的图像", "mistakes_ordinal": "误差最大的图像", "mistakes_hierarchical": "最严重的错误", "mistakes_embedding": "认错身份：最近的另一张图像属于他人",
         "data_line_multilabel": "{n} 张图像，{k} 个标签。训练 {train}，验证 {valid}，测试 {test}。", "data_line_regression": "{n} 张图像，按数值分为 {k} 段。训练 {train}，验证 {valid}，测试 {test}。", "data_line_embedding": "{n} 张图像，{k} 个身份；没有身份跨越划分。训练 {train}，验证 {valid}，测试 {test}。",
         "on_test": "基于 {n} 张训练中从未见过的测试图像", "gain": "增益", "versus": "相对{name}", "training_images": "训练图像", "peak_memory": "峰值内存", "time": "用时",
-        "scratch": "从零训练", "probe": "线性探针", "raw_pixels": "原始像素", "this_model": "本模型", "interval": "95 % 区间",
+        "scratch": "从零训练", "probe": "线性探针", "raw_pixels": "原始像素", "classical": "TF-IDF + 逻辑回归", "zeroshot": "零样本（类别名称）", "this_model": "本模型", "interval": "95 % 区间",
         "next": "下一步", "data": "数据", "data_line": "{n} 张图像，{k} 个类别。训练 {train}，验证 {valid}，测试 {test}。",
         "class": "类别", "images": "图像", "split_train": "训练", "split_valid": "验证", "split_test": "测试", "no_warnings": "未发现可疑之处：没有无法解码的文件，也没有跨划分的副本。",
         "samples": "训练图像示例", "bad_files": "未使用的文件", "reason": "原因",
@@ -103,8 +109,17 @@ WORDS: dict[str, dict[str, str]] = {
         "seeds": "{n} 个随机种子", "mean_sd": "均值 ± 标准差", "cost": "代价", "again": "如何重现", "recipe": "配方", "machine": "版本与机器",
         "phase": "阶段", "made_by": "由 Headstart {version} 生成。单个文件，无脚本，不从别处加载任何内容。", "reload": "已在新进程中重新载入所保存的模型，预测一致（最大差异 {d}，{n} 张图像）。",
         "phase_data": "读取数据", "phase_ranking": "对源排序", "phase_choosing": "比较策略", "phase_source": "载入源", "phase_transfer": "迁移",
-        "phase_scratch": "从零训练", "phase_probe": "线性探针", "phase_raw_pixels": "原始像素", "phase_evaluation": "评估", "phase_save": "保存", "phase_verify": "重新载入验证",
+        "phase_scratch": "从零训练", "phase_probe": "线性探针", "phase_raw_pixels": "原始像素", "phase_classical": "TF-IDF + 逻辑回归", "phase_zeroshot": "零样本", "phase_evaluation": "评估", "phase_mistakes": "查看错误", "phase_save": "保存", "phase_verify": "重新载入验证",
+        "tokens": "词元", "lengths": "文本有多长", "lengths_line": "每条文本的词元数：半数不超过 {median}，最长 {max}；最后一格包含最长的百分之一。", "lengths_key": "实线：训练；虚线：测试。",
+        "cut": "{all} 条文本中有 {n} 条超过模型可读的 {limit} 个词元，末尾被截去；若源有位置，可用 --max-length 读得更多。", "uncut": "{all} 条文本均未超过模型可读的 {limit} 个词元。",
+        "telling_line": "词的颜色表示它在“模型的判断相对真实标签”中所占的份额（积分梯度）。请检查标签是否有误，以及这些文本有何共同点。", "telling_said": "支持模型的判断", "telling_true": "支持真实标签", "unread": "超出模型所读范围",
+        "confused_texts": "什么被认成了什么：示例", "examples": "文本（最自信的错误在前）",
         "read_the source's own head": "源自身的分类头",
         "read_a new head solved on half of the source data, tested on the other half": "在一半源数据上求解、在另一半上测试的新分类头",
     },
 }  # fmt: skip
+
+
+def words_of(lang: str, modality: str) -> dict[str, str]:
+    """The words of a language for a kind of inputs."""
+    return {key: said(word, modality) for key, word in WORDS[lang].items()}

@@ -1,4 +1,4 @@
-"""Images through a frozen backbone, once: what was computed before is read from the cache."""
+"""Images or texts through a frozen backbone, once: what was computed before is read from the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.errors import WorkError, sentence
 from headstart.features.cache import FeatureCache, SplitCache
 from headstart.features.precision import ENOUGH, check_precision, fastest, least_cosine, plain, prepare
 from headstart.progress import SILENT, Progress
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 
 FORMAT = 1
@@ -30,6 +32,8 @@ CHECK_ROWS = 8
 """Images of the first batch on which a reduced precision is compared with fp32."""
 SPEED_IMAGES = 32
 """A speed is measured on at least so many images."""
+TOKENS = {True: 16, False: 256}
+"""Tokens that count as one text of a batch, on a CPU and elsewhere: more at once leave a CPU's caches."""
 CHUNK_ROWS = 512
 CHUNK_SECONDS = 20.0
 """A chunk is written after so many rows or seconds: what a killed process loses at most."""
@@ -88,12 +92,13 @@ def extract(
         device: ``"cpu"``, ``"cuda"``, ...
         precision: ``"auto"`` is the fastest that keeps the first 8 images within a cosine of 0.999 of fp32 each
             (the answer is kept in the cache); ``"fp32"``; ``"bf16"``; ``"fp16"`` (CUDA only).
-        batch_size: images at once, > 0.
+        batch_size: images at once, > 0; of texts as many times 16 tokens, on other devices than the CPU 256.
         workers: of the loader; ``None`` for its default.
         progress: told of each batch.
 
     Raises:
         RecipeError: an unknown precision, or one that the device has not.
+        SourceError: a source of texts for images, or the reverse.
         DiskFull: no room for the cache.
         WorkError: features that are not finite numbers, or not (n, width).
         BadImage: an image that cannot be decoded.
@@ -101,6 +106,7 @@ def extract(
     began = time.perf_counter()
     progress = SILENT if progress is None else progress
     check_precision(precision, device)
+    check_modality(source, dataset.modality)
     n = len(dataset)
     X = np.empty((n, source.width), dtype=np.float32)
     keys = [str(i) for i in range(n)] if dataset.digests is None else [str(digest) for digest in dataset.digests]
@@ -235,8 +241,6 @@ def _compute(
     progress: Progress,
 ) -> None:
     """Fill ``X[places]`` batch by batch and hand finished chunks to the cache; stops early where the check fails."""
-    from headstart.data.loader import batches
-
     waiting: list[int] = []
     since = time.monotonic()
 
@@ -247,10 +251,9 @@ def _compute(
         waiting.clear()
         since = time.monotonic()
 
-    more: dict[str, Any] = {} if workers is None else {"workers": workers}
     progress.start(f"features of {source.name}", total=len(part), unit=part.modality)
     try:
-        for batch in batches(part, source.preprocessing, batch_size=batch_size, **more):
+        for batch in _batches(part, source, runner.device, batch_size, workers):
             found = runner(batch.inputs)
             if found is None:
                 return
@@ -264,6 +267,16 @@ def _compute(
         write()
     finally:
         progress.done()
+
+
+def _batches(part: Dataset, source: Source, device: str, batch_size: int, workers: int | None) -> Iterator[Batch]:
+    from headstart.data.loader import batches
+    from headstart.data.text_encoding import encoded_batches
+
+    if part.modality == "text":
+        return encoded_batches(part, source.preprocessing, tokens=batch_size * TOKENS[device.startswith("cpu")])
+    more: dict[str, Any] = {} if workers is None else {"workers": workers}
+    return batches(part, source.preprocessing, batch_size=batch_size, **more)
 
 
 def _note(precision: str, verdict: dict[str, Any]) -> str:

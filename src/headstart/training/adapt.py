@@ -11,6 +11,7 @@ from torch import nn
 
 from headstart.data.batch import Batch
 from headstart.data.rows import ImageRows, Rows
+from headstart.errors import HandshakeError, sentence
 from headstart.progress import SILENT, Progress
 from headstart.sources.bottleneck import Network
 from headstart.strategies.handshake import handshake
@@ -60,6 +61,11 @@ def adapt(
         HandshakeError: parts that cannot act. DataError: domains that do not go together.
         Diverged: the loss is not finite. OutOfMemory: one input at a time does not fit.
     """
+    if strategy.before:
+        raise HandshakeError(
+            sentence("a phase that prepares the source is of fit, on one data set", got=f"{strategy.name} ({strategy.before[0].name})",
+                     fix="headstart fit TARGET --strategy 'mlm>finetune', then headstart adapt --source that run")
+        )  # fmt: skip
     given = facts(network, labelled, target)
     stages = handshake(strategy, network.layers, task, pretrained=network.pretrained, has=given)
     refuse_waiting(strategy.terms, options.epochs)

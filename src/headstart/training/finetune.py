@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.data.augment import augmentation, mix_batch
+from headstart.data.augment import augmentation, mix_batch, mixing_share
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
@@ -22,6 +22,7 @@ from headstart.errors import HandshakeError, sentence
 from headstart.folder import read_json, write_json
 from headstart.progress import SILENT, Progress
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import reads_left_to_right
 from headstart.strategies.handshake import FIXES, handshake
 from headstart.strategies.strategy import Strategy
 from headstart.strategies.terms.checks import refuse_waiting
@@ -291,6 +292,10 @@ def set_up(
                      fix="--batch-size 2 or more, or a tuning with bn=frozen")
         )  # fmt: skip
 
+    if train_set.modality == "text" and feeding.cutmix:
+        raise HandshakeError(
+            sentence("CutMix pastes a part of one image into another, and these are texts", got=f"cutmix {feeding.cutmix:g}", fix="--mixup 0.2")
+        )  # fmt: skip
     lone = n > size and n % size == 1  # a batch of one image has no batch statistics
     steps = n // size if lone else math.ceil(n / size)
     weights = sampler_weights(train_set.strata[0]) if feeding.balanced else None
@@ -320,10 +325,17 @@ def set_up(
         for step, batch in enumerate(passing):
             if feeding.mixup or feeding.cutmix:
                 assert batch.targets is not None
-                images, targets = mix_batch(
-                    batch.inputs, mixable(task, batch.targets), mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
-                )  # fmt: skip
-                batch = replace(batch, inputs=images, targets=targets)
+                targets = mixable(task, batch.targets)
+                if (
+                    train_set.modality == "text"
+                ):  # words have no mean: the features are mixed, and the targets with them
+                    share = torch.full((len(batch),), mixing_share(feeding.mixup, mixing))
+                    batch = replace(batch, targets=targets, mixing=share)
+                else:
+                    images, targets = mix_batch(
+                        batch.inputs, targets, mixup=feeding.mixup, cutmix=feeding.cutmix, generator=mixing
+                    )
+                    batch = replace(batch, inputs=images, targets=targets)
             yield batch if views is None else beside(batch, epoch * steps + step)
 
     return Course(objective, train_batches, steps, size, cache, stream)
@@ -335,6 +347,8 @@ def facts(source: Source, feeding: Feeding) -> frozenset[str]:
         "source_head": source.head is not None,
         "hard_labels": not (feeding.mixup or feeding.cutmix),
         "unlabelled_target": feeding.unlabelled is not None,
+        "mask_token": getattr(getattr(source.preprocessing, "tokenizer", None), "mask_token_id", None) is not None,
+        "left_to_right": reads_left_to_right(source.backbone),
     }
     return frozenset(name for name, there in found.items() if there)
 

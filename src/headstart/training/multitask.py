@@ -93,6 +93,10 @@ def check_shared(strategy: Strategy) -> None:
         raise HandshakeError(
             sentence("several tasks are trained by gradient steps from heads that start at zero", where=where, fix=fix)
         )
+    if strategy.before:
+        raise HandshakeError(
+            sentence("a phase before prepares the source for one task, and there are several", where=where, fix=fix)
+        )
     if strategy.terms:
         raise HandshakeError(
             sentence("terms speak of one task, and there are several", where=where, got=strategy.terms[0].name, fix=fix)

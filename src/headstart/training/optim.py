@@ -27,8 +27,9 @@ class Optimisation:
         optimizer: ``"adamw"`` or ``"sgd"``.
         momentum: of SGD, in [0, 1).
         weight_decay: >= 0; none on biases, norms and other vectors.
-        schedule: ``"cosine"``, ``"onecycle"`` (Smith 2018: up for the first 30 %, then cosine down) or ``"constant"``.
-        warmup: below 1 a share of all steps, from 1 on a number of steps; not used by onecycle, which has its own.
+        schedule: ``"cosine"``, ``"onecycle"`` (Smith 2018: up for the first 30 %, then cosine down),
+            ``"slanted"`` (ULMFiT's triangle, Howard and Ruder 2018) or ``"constant"``.
+        warmup: below 1 a share of all steps, from 1 on a number of steps; not used by onecycle and slanted, which have their own.
         head_lr_scale: factor on the head's learning rate.
         grad_clip: largest norm of the whole gradient, or ``None``.
         accumulate: batches added up before a step.
@@ -53,9 +54,13 @@ class Optimisation:
     seconds: float | None = None
 
 
-def default_lr(optimizer: str, *, pretrained: bool) -> float:
-    """The learning rate of a family: 5e-4 from a source and 2e-3 from random weights with AdamW, 20 times that with SGD."""
-    return (5e-4 if pretrained else 2e-3) * (20 if optimizer == "sgd" else 1)
+LR = {"image": (5e-4, 2e-3), "text": (5e-5, 5e-4)}
+"""Peak rates with AdamW from a source and from random weights: of networks of images, and of transformers of texts."""
+
+
+def default_lr(optimizer: str, *, pretrained: bool, modality: str = "image") -> float:
+    """The learning rate of a family: :data:`LR` with AdamW, 20 times that with SGD."""
+    return LR[modality][0 if pretrained else 1] * (20 if optimizer == "sgd" else 1)
 
 
 def parameter_groups(objective: Objective, options: Optimisation) -> list[dict[str, Any]]:
@@ -109,6 +114,7 @@ def schedule_factor(step: int, total: int, options: Optimisation) -> float:
     """The factor on every learning rate at optimiser step ``step`` of ``total`` (0 <= step < total).
 
     cosine: linear warm-up from ``1 / (w + 1)``, then ``(1 + cos(pi t)) / 2`` with t from 0 to 1 over the rest.
+    slanted: in a line from 1/32 up to 1 over the first tenth, then in a line down to 1/32 (their equation 3 with cut_frac = 0.1, ratio = 32).
     onecycle: from 1/25 up to 1 over the first 30 % and down to 1e-4 / 25, both along a cosine.
     """
     if options.schedule == "onecycle":
@@ -117,6 +123,10 @@ def schedule_factor(step: int, total: int, options: Optimisation) -> float:
         if step < up:
             return low + (1 - low) * (1 - math.cos(math.pi * step / up)) / 2
         return end + (1 - end) * (1 + math.cos(math.pi * (step - up) / max(1, total - up))) / 2
+    if options.schedule == "slanted":
+        cut = max(1, int(0.1 * total))
+        p = step / cut if step < cut else 1 - (step - cut) / max(1, total - cut)
+        return (1 + p * 31) / 32
     warm = round(options.warmup * total) if options.warmup < 1 else min(round(options.warmup), total)
     if step < warm:
         return (step + 1) / (warm + 1)

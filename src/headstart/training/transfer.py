@@ -34,6 +34,7 @@ from headstart.training.heads.catalogue import SOLVERS
 from headstart.training.heads.solved import Solved
 from headstart.training.loop import Fitted
 from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
+from headstart.training.preparing import prepared
 
 TARGET_STEPS = 200
 """Optimiser steps that the default number of epochs aims for."""
@@ -97,7 +98,9 @@ class Transferred:
     stopped_early: bool = False
 
 
-def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool) -> Optimisation:
+def resolve(
+    values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool, modality: str = "image"
+) -> Optimisation:
     """Fill in epochs, learning rate and patience where they are not given; ``n_train`` images are shown in an epoch.
 
     epochs: enough for about 200 steps, from 4 to 60. lr: :func:`headstart.training.optim.default_lr`; ``"auto"`` asks for a
@@ -110,7 +113,7 @@ def resolve(values: dict[str, Any], n_train: int, batch_size: int, *, pretrained
         values["epochs"] = int(min(60, max(4, round(TARGET_STEPS / steps))))
     values["find_lr"] = values.get("lr") == "auto"
     if values.get("lr") in (None, "auto"):
-        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained)
+        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained, modality=modality)
     if values.get("patience") is None:
         values["patience"] = max(5, values["epochs"] // 3)
     values.setdefault("head_lr_scale", HEAD_LR_SCALE if pretrained else 1.0)
@@ -162,8 +165,16 @@ def transfer(
     stages = handshake(
         strategy, source.layers, task, pretrained=pretrained, layer=layer, has=facts(source, settings.feeding)
     )
+    done: list[dict[str, Any]] = []
+    for i, phase in enumerate(strategy.before):
+        source, told = prepared(
+            source, phase, _all_of(train_set, None if strategy.procedure.by_steps else valid_set), settings.feeding.unlabelled,
+            device=device, seed=seed, precision=settings.precision, folder=folder / f"{i}-{phase.name}" if folder else None,
+            progress=progress,
+        )  # fmt: skip
+        done.append(told)
     if not strategy.procedure.by_steps:
-        return _solve(
+        solved = _solve(
             at_layer(source, layer),
             strategy,
             stages,
@@ -175,6 +186,7 @@ def transfer(
             cache_dir=cache_dir,
             progress=progress,
         )
+        return _after(solved, strategy, done) if done else solved
 
     torch.manual_seed(seed)
     backbone = copy.deepcopy(source.backbone) if pretrained else source.build()
@@ -184,7 +196,8 @@ def transfer(
         if head is None:
             head = solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
     shown = len(train_set) * settings.feeding.repeats
-    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained)
+    modality = source.preprocessing.modality
+    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained, modality=modality)
     fits: list[Fitted] = []
 
     def train_one(i: int, seed: int, factor: float) -> Fitted:
@@ -224,15 +237,35 @@ def transfer(
         reads=source,
         backbone=fitted.model.backbone,
         head=(linear.weight.detach().float().cpu(), linear.bias.detach().float().cpu()),
-        moved=any(stage.trainable for stage in stages) or not pretrained,
+        moved=any(stage.trainable for stage in stages) or bool(done) or not pretrained,
         stages=stages,
         history=fitted.history,
         criterion=criterion,
         options=fitted.extra.pop("options"),
         stopped_early=fitted.stopped_early,
-        found={"micro_batch": fitted.micro_batch, **fitted.extra, **made},
+        found={"micro_batch": fitted.micro_batch, **fitted.extra, **made, **({"before": done} if done else {})},
         ends=ends,
     )
+
+
+def _all_of(train_set: Dataset, valid_set: Dataset | None) -> Dataset:
+    """What a phase before the head learns from: the inputs that the head learns from."""
+    if valid_set is None or not len(valid_set):
+        return train_set
+    assert train_set.labels is not None and valid_set.labels is not None
+    return replace(
+        train_set, inputs=[*train_set.inputs, *valid_set.inputs], labels=np.concatenate([train_set.labels, valid_set.labels]),
+        splits=np.concatenate([train_set.splits, valid_set.splits]), groups=None, digests=None, names=None,
+    )  # fmt: skip
+
+
+def _after(solved: Transferred, strategy: Strategy, done: list[dict[str, Any]]) -> Transferred:
+    """A solved head behind phases that have moved the source. Where these saw the labels, no prediction is a held-out one."""
+    moved = replace(solved, moved=True, found={**solved.found, "before": done})
+    if any(phase.reads_labels for phase in strategy.before):
+        said = f"{solved.criterion}, on features that have seen them"
+        moved = replace(moved, criterion=said, cross_validated=None, oof=None)
+    return moved
 
 
 def _solve(

@@ -6,10 +6,9 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from headstart.errors import RecipeError, sentence
-from headstart.folder import begin, finish, next_free, partial_of
+from headstart.folder import finish
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
 from headstart.verbs.adapt_words import in_its_words
@@ -26,6 +25,7 @@ def adapt(
     classifier: str = "logistic",
     label: str | None = None,
     domain_col: str | None = None,
+    missing: str | None = None,
     task: str = "auto",
     backbone: str | None = None,
     image_size: int | None = None,
@@ -63,6 +63,9 @@ def adapt(
             whatever it says.
         label: column of a table with the label, guessed if left out.
         domain_col: column of one table that names the source of each row; ``target`` may be one of its values.
+        missing: what is done about missing values of tables and arrays: ``"mean"`` fills numbers with the mean over the sources' rows (a
+            missing text is none of its column's values), and does so when the run predicts; ``"drop"`` leaves out the columns that have
+            any. Default: they are refused.
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
         backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
         image_size: side of images in pixels. Default: the backbone's own.
@@ -78,45 +81,29 @@ def adapt(
     Raises:
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
-    from headstart.training.device import pick_device
     from headstart.verbs.adapt_check import check, same_twice
-    from headstart.verbs.adapt_question import Question
+    from headstart.verbs.adapt_question import Options
     from headstart.verbs.adapt_source_free import adapt_run, is_run, weight_of
     from headstart.verbs.adapt_work import answer
-    from headstart.verbs.domains import read_all
 
+    options = Options(
+        method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, domain_col=domain_col, missing=missing,
+        task=task, backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force,
+        seed=seed, device=device, workers=workers,
+    )  # fmt: skip
     paths = [source] if isinstance(source, (str, Path)) else list(source)
     if any(is_run(path) for path in paths):
-        weight = weight_of(
-            method, paths, target, select=select, target_labels=target_labels or None, classifier=classifier, label=label,
-            domain_col=domain_col, task=task, backbone=backbone, open_set=open_set,
-        )  # fmt: skip
+        weight = weight_of(options, paths, target)
         assert target is not None
-        return adapt_run(
-            paths[0], target, method=method, weight=weight, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, out=out,
-            force=force, seed=seed, device=device, workers=workers, progress=progress,
-        )  # fmt: skip
+        return adapt_run(paths[0], target, options, weight, progress)
     if target is None:
         from headstart.verbs.generalise import generalise
 
-        refuse_for_no_target(
-            select=select, target_labels=target_labels or None, classifier=classifier, open_set=open_set
-        )
-        return generalise(
-            paths, method=method, label=label, domain_col=domain_col, task=task, backbone=backbone, image_size=image_size,
-            epochs=epochs, lr=lr, batch_size=batch_size, out=out, force=force, seed=seed, device=device, workers=workers,
-            progress=progress,
-        )  # fmt: skip
-    folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
-    if folder.exists() and not force:
-        begin(folder, resume=False, force=False)  # says so before any work is done
-    training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
-    check(method, select, target_labels, classifier, training, open_set)
+        return generalise(paths, options, progress)
+    folder = options.folder(f"adapt-{Path(target).stem}")
+    check(method, select, target_labels, classifier, options.training, open_set)
     began = time.perf_counter()
-    domains = read_all(
-        paths, target, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
-        workers=workers, progress=progress,
-    )  # fmt: skip
+    domains = options.read(paths, target, progress)
     same_twice(domains.source, domains.target)
     if domains.task == "regression" and classifier != "logistic":
         raise RecipeError(
@@ -126,11 +113,7 @@ def adapt(
         raise RecipeError(
             sentence("--open-set tells unknown classes; these labels are values", got=open_set, fix="leave it out")
         )
-    question = Question(
-        method=method, select=select, target_labels=target_labels, classifier=classifier, task=domains.task, seed=seed,
-        epochs=epochs, lr=lr, batch_size=batch_size, device=str(pick_device(device)),
-        open_set=open_set,
-    )  # fmt: skip
+    question = options.question(domains.task)
     reading = time.perf_counter() - began
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -147,37 +130,14 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source) if isinstance(source, (str, Path)) else [str(path) for path in paths], "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "domain_col": domain_col, "task": domains.task, "backbone": domains.backbone, **training, "open_set": open_set, "seed": seed,
+        "classifier": classifier, "label": label, "domain_col": domain_col, "missing": missing, "task": domains.task, "backbone": domains.backbone, **options.training, "open_set": open_set, "seed": seed,
         "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_save import save
 
-    work = begin_anew(folder, force=force)
+    work = options.begin(folder)
     save(work, recipe, result, domains)
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
-
-
-def begin_anew(folder: Path, *, force: bool) -> Path:
-    """The folder to work in beside a run folder; nothing in one that was left is gone on with: an adaptation is minutes."""
-    if partial_of(folder).exists():
-        begin(folder, resume=False, force=True)
-        return partial_of(folder)
-    return begin(folder, resume=False, force=force)
-
-
-def refuse_for_no_target(**options: Any) -> None:
-    """Refuse options that look at a target where there is none.
-
-    Raises:
-        RecipeError: one is set.
-    """
-    for name, value in options.items():
-        if value not in (None, "logistic"):
-            raise RecipeError(
-                sentence(
-                    "without a target this option would do nothing", got=f"--{name.replace('_', '-')} {value}", fix="leave it out"
-                )
-            )  # fmt: skip

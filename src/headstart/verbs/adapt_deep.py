@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.progress import Progress
+from headstart.verbs.adapt_baselines import LABELLED, network_with_labels
 from headstart.verbs.adapt_choice import OF_EPOCHS, of_epochs
 from headstart.verbs.adapt_methods import Adapted, with_threshold
 from headstart.verbs.adapt_names import without_target
@@ -60,10 +61,13 @@ def deep(
         model, baseline = (with_threshold(each, question) for each in (model, baseline))
     model.fit(Xs, ys, **given, progress=progress)
     baseline.fit(Xs, ys, domain=domains.domain, progress=progress)
+    beside: dict[str, Any] = {}
+    if len(few) and source is None:  # a whole network once more would take as long as the method
+        beside[LABELLED] = network_with_labels(question, plain, inputs, ys, given["y_target"], domains.domain)
     return Adapted(
         question.method, model, baseline, inputs, lambda: network(question, plain, source, select=None),
         FOLDS_ON_IMAGES if source is not None else FOLDS_ON_ROWS, model.held_out_, model, baseline,
-        choices=of_epochs(getattr(model, "estimator_", model)),
+        choices=of_epochs(getattr(model, "estimator_", model)), baseline_is="the same network without the target", beside=beside,
     )  # fmt: skip
 
 

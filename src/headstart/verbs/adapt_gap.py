@@ -13,6 +13,8 @@ from headstart.verbs.adapt_names import answers_unknown
 from headstart.verbs.adapt_question import Question
 
 MAP_ROWS = 400
+FAR = 20
+"""Deviations of a column in the source beyond which nothing of it was seen."""
 ROWS, ROWS_OF_IMAGES = 2000, 500
 """Of a domain, that distances are measured on."""
 
@@ -24,6 +26,12 @@ def observations(source: FeatureTable, target: FeatureTable, question: Question)
     if constant:
         notes.append(
             f"{len(constant)} of {len(source.columns)} columns are constant in the source ({', '.join(constant[:3])}) and say nothing."
+        )
+    away = far_columns(source, target)
+    if away:
+        notes.append(
+            f"In {len(away)} columns ({', '.join(away[:3])}) target rows lie beyond {FAR} of the source's deviations: they hardly vary in the source, "
+            "and its model was never told what they mean. Leave them out, or scale the columns yourself."
         )
     if question.task == "classification" and target.y is not None and source.y is not None:
         unknown = sorted(set(target.y) - set(source.y))
@@ -44,6 +52,13 @@ def observations(source: FeatureTable, target: FeatureTable, question: Question)
                 f"The target has no rows of class {', '.join(gone[:5])}: methods that match whole domains may be misled by it."
             )
     return notes
+
+
+def far_columns(source: FeatureTable, target: FeatureTable) -> list[str]:
+    """Columns in which more than one target row in a hundred is beyond :data:`FAR` deviations of the source, which are not 0 there."""
+    mean, spread = source.X.mean(0, dtype=np.float64), source.X.std(0, dtype=np.float64)
+    off = np.abs(target.X - mean) > FAR * spread
+    return [source.columns[j] for j in np.flatnonzero((off.mean(0) > 0.01) & (spread > 0))]
 
 
 def both_sides(

@@ -12,6 +12,7 @@ from headstart.data.feature_tables import FeatureTable
 from headstart.evaluation.open_set import open_codes
 from headstart.functional.rejection import UNKNOWN
 from headstart.progress import Progress
+from headstart.verbs.adapt_baselines import LABELLED, NETWORK
 from headstart.verbs.adapt_methods import Adapted
 from headstart.verbs.adapt_question import Question
 
@@ -73,7 +74,7 @@ class Judge:
         self.said = {
             "adapted": self.says(adapted.model, adapted.inputs[1]),
             "source_only": self.says(adapted.baseline, adapted.inputs[1]),
-        }
+        } | {name: self.says(model, adapted.inputs[1]) for name, model in adapted.beside.items()}
 
     def says(self, model: Any, X: Any) -> np.ndarray:
         """Values (n,), or probabilities (n, C) over all classes; 0 for classes that the model does not know."""
@@ -165,12 +166,16 @@ class Judge:
             "evaluated": len(self.rest),
             "labelled": len(self.target.X) - len(self.rest),
         }
+        told = self.baselines(n["labelled"])
+        versus = LABELLED if LABELLED in told else "source_only"
         out: dict[str, Any] = {
             "kind": "adaptation",
             "task": self.question.task,
             "method": self.adapted.method,
             "metric": "mae" if regression else "accuracy",
             "n": n,
+            "judged_against": versus,
+            "baselines_are": told,
         }
         out |= {"target": None, "source": None, "baselines": {}, "transfer_gain": None, "per_class": None}
         if self.target.y is not None:
@@ -181,13 +186,26 @@ class Judge:
             own = self.target_only()
             if own is not None:
                 out["baselines"]["target_only"] = self.scores(own, y)
-            out["transfer_gain"] = self.gain(said["adapted"], said["source_only"], y, "source_only")
+            out["gains"] = {
+                name: self.gain(said["adapted"], found, y, name) for name, found in said.items() if name != "adapted"
+            }
+            out["transfer_gain"] = out["gains"][versus]
             if not regression:
                 out["per_class"] = self.per_class(y, said["adapted"], said["source_only"], own)
         out |= self.kept()
         unit = "label" if regression else "points"
         what = "mean absolute error" if regression else "accuracy"
-        return out | adaptation_verdict(out["transfer_gain"], self.adapted.method, what, unit)
+        return out | adaptation_verdict(out["transfer_gain"], self.adapted.method, what, unit, told[versus])
+
+    def baselines(self, labels: int) -> dict[str, str]:
+        """What each baseline is, in words. Where one has the same labels of the target, the verdict is against that one."""
+        own = self.adapted.baseline_is
+        kind = "the same network" if own.startswith("the same network") else own
+        words = {
+            LABELLED: f"{kind} with the same {labels:,} labels of the target and no adaptation",
+            NETWORK: "the same network without the target",
+        }
+        return {"source_only": f"source only, {own}", **{name: words[name] for name in self.adapted.beside}}
 
     def kept(self) -> dict[str, Any]:
         """What is left of the source's accuracy, on rows of it that neither model was trained on."""

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.data.feature_tables import FeatureTable
 from headstart.errors import DataError, sentence
 from headstart.progress import Progress
+from headstart.verbs.adapt_names import is_deep
 from headstart.verbs.adapt_question import Question
 
 FOLDS = 5
@@ -34,6 +35,8 @@ class Adapted:
         held: int, source rows that ``model_without`` and ``baseline_without`` have not seen.
         candidates: rows of the table, for auto.
         choices: how methods and epochs were chosen, see :mod:`headstart.verbs.adapt_choice`.
+        baseline_is: what the baseline is, in words.
+        beside: further fitted baselines, see :mod:`headstart.verbs.adapt_baselines`.
     """
 
     method: str
@@ -47,6 +50,8 @@ class Adapted:
     baseline_without: Any
     candidates: list[dict[str, Any]] = field(default_factory=list)
     choices: list[Any] = field(default_factory=list)
+    baseline_is: str = ""
+    beside: dict[str, Any] = field(default_factory=dict)
 
 
 def head(question: Question) -> Any:
@@ -117,6 +122,7 @@ def fitted(
 
     from headstart.adapters.catalogue import make_method
     from headstart.training.selecting import held_out
+    from headstart.verbs.adapt_baselines import LABELLED, NETWORK, learner, network_alone, with_labels
 
     inside = head(question)
     candidates: list[dict[str, Any]] = []
@@ -132,6 +138,7 @@ def fitted(
     if len(few):
         assert yt is not None
         given = {"X_target": Xt[few], "y_target": yt[few]}
+    beside: dict[str, Any] = {}
     progress.start("adapting", 4, "fit")
 
     def fit(estimator: Any, rows: Any = slice(None), **more: Any) -> Any:
@@ -156,6 +163,10 @@ def fitted(
         else:
             without = fit(model, keep, **given)
         baseline_without = fit(plain, keep)
+    if len(few):
+        beside[LABELLED] = with_labels(inside, Xs, ys, given["X_target"], given["y_target"])
+    if is_deep(name):
+        beside[NETWORK] = network_alone(question, getattr(best, "estimator_", best), Xs, ys)
     progress.done()
     return Adapted(
         name,
@@ -169,6 +180,8 @@ def fitted(
         baseline_without,
         candidates,
         choices,
+        learner(question),
+        beside,
     )
 
 

@@ -50,6 +50,13 @@ def read_method(method: str) -> Strategy | None:
                 "a head that is solved at once learns nothing from a target", got=method, fix="--method finetune+dann"
             )
         )
+    if strategy.before:
+        raise RecipeError(
+            sentence(
+                "a phase that prepares the source is of fit, on one data set", got=f"{method} ({strategy.before[0].name})",
+                fix="headstart fit TARGET --strategy 'mlm>finetune', then headstart adapt --source that run",
+            )
+        )  # fmt: skip
     if not any(adapts(term.name, term.needs) for term in strategy.terms):
         raise RecipeError(
             sentence(

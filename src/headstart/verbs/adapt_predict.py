@@ -51,7 +51,7 @@ def _rows(path: Path, saved: dict[str, Any], device: str, progress: Progress) ->
     if not is_feature_file(path):
         fix = "a .csv or .npz with the columns of the source"
         raise DataError(sentence("this run predicts rows of features", got=str(path)[:60], fix=fix))
-    X = read_rows(path, saved["columns"])
+    X = read_rows(path, saved["columns"], saved.get("fill"))
     return [str(path)] * len(X), X
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import DataError, HandshakeError, RecipeError, RunError, sentence
-from headstart.folder import begin, finish, next_free, read_json
+from headstart.folder import finish, read_json
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
-from headstart.verbs.adapt_question import Question
+from headstart.verbs.adapt_question import Options, Question
 
 WAYS = ("shot", "shot(weight=0.1)")
 CARD = """# An adapted model
@@ -29,16 +29,20 @@ NOTE = (
 )
 
 
+OF_DATA = ("select", "target_labels", "classifier", "label", "domain_col", "missing", "task", "backbone", "open_set")
+"""Options that act on data of the source, on labels of the target, or choose another model."""
+
+
 def is_run(path: str | Path) -> bool:
     """Whether a finished run with a model is there."""
     return (Path(path) / "metrics.json").is_file() and (Path(path) / "model").is_dir()
 
 
-def weight_of(method: str, sources: Sequence[str | Path], target: str | Path | None, **options: Any) -> float:
+def weight_of(options: Options, sources: Sequence[str | Path], target: str | Path | None) -> float:
     """The weight of the pseudo-labels, if these options can act on a run.
 
     Args:
-        options: of :func:`headstart.verbs.adapt.adapt` by name, ``None`` where the user is silent; none of them may be set.
+        options: none may be set that acts on data of the source or on labels of the target.
 
     Raises:
         RecipeError: they cannot.
@@ -46,6 +50,7 @@ def weight_of(method: str, sources: Sequence[str | Path], target: str | Path | N
     from headstart.strategies.terms.shot import SHOT
     from headstart.verbs.adapt_names import read_method
 
+    method = options.method
     run = next(path for path in sources if is_run(path))
     if len(sources) > 1:
         raise RecipeError(
@@ -74,7 +79,10 @@ def weight_of(method: str, sources: Sequence[str | Path], target: str | Path | N
         raise RecipeError(
             sentence("source= is a share of the training on data of the source, and a run folder has none", got=f"--method {method}", fix=f"--method 'shot(weight={term.weight:g})'")
         )  # fmt: skip
-    for name, value in options.items():
+    given = {name: getattr(options, name) for name in OF_DATA}
+    for name, value in given.items():
+        if name == "target_labels" and not value:
+            continue
         if value not in (None, "logistic", "auto", "classification"):
             raise RecipeError(
                 sentence("with a run folder as source this option would do nothing: the target's labels are for the evaluation alone, and the model is the run's",
@@ -83,50 +91,31 @@ def weight_of(method: str, sources: Sequence[str | Path], target: str | Path | N
     return term.weight
 
 
-def adapt_run(
-    run: str | Path,
-    target: str | Path,
-    *,
-    method: str,
-    weight: float,
-    image_size: int | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    out: str | Path | None = None,
-    force: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-    progress: Progress = SILENT,
-) -> Run:
+def adapt_run(run: str | Path, target: str | Path, options: Options, weight: float, progress: Progress = SILENT) -> Run:
     """Adapt the model of a run folder to images, and write a run folder; the options are those of :func:`headstart.verbs.adapt.adapt`.
 
     Args:
         weight: of the pseudo-labels, see :class:`headstart.strategies.terms.shot.SHOT`.
-        image_size: the run's, or ``None``.
 
     Raises:
         RunError: a run over features or with several heads, or ``out`` exists. HandshakeError: a task without classes, or a head that reads
             earlier layers. RecipeError: another image size. DataError: a target that cannot be used, or with none of the run's classes.
     """
     from headstart.evaluation.adaptation_report import write_adaptation_report
-    from headstart.training.device import pick_device
-    from headstart.verbs.adapt import begin_anew
     from headstart.verbs.adapt_check import check, too_few
     from headstart.verbs.adapt_save import save_network, save_tables
     from headstart.verbs.domains import KINDS, images_of, kind_of
 
-    folder = Path(out) if out is not None else next_free(Path("runs"), f"adapt-{Path(target).stem}")
-    if folder.resolve() == Path(run).resolve():
+    method, image_size = options.method, options.image_size
+    if options.out is not None and Path(options.out).resolve() == Path(run).resolve():
         raise RunError(
-            sentence("the run would be overwritten by what is made of it", got=f"--out {folder}", fix="another --out")
+            sentence(
+                "the run would be overwritten by what is made of it", got=f"--out {options.out}", fix="another --out"
+            )
         )
-    if folder.exists() and not force:
-        begin(folder, resume=False, force=False)
-    training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
-    check(method, None, 0, "logistic", training)
-    predictor = opened(Path(run), device)
+    folder = options.folder(f"adapt-{Path(target).stem}")
+    check(method, None, 0, "logistic", options.training)
+    predictor = opened(Path(run), options.device)
     size = predictor.source.preprocessing.size
     if image_size not in (None, size):
         raise RecipeError(
@@ -136,25 +125,23 @@ def adapt_run(
     if kind != "images":
         raise DataError(sentence("the run reads images", got=f"{target} ({KINDS[kind]})", allowed=KINDS["images"]))
     began = time.perf_counter()
-    images = images_of(target, workers, progress, needs_label=False)
+    images = images_of(target, options.workers, progress, needs_label=False)
     too_few(len(images), str(target))
     labels = None if images.labels is None else np.array(images.classes)[images.labels]
     notes = [NOTE, *of_classes(labels, predictor.classes, str(target))]
     seconds = {"reading": time.perf_counter() - began}
-    question = Question(
-        method, None, 0, "logistic", "classification", seed, epochs, lr, batch_size, str(pick_device(device))
-    )
-    result = moved(question, weight, predictor, images, labels, str(target), workers, progress)
+    question = options.question("classification")
+    result = moved(question, weight, predictor, images, labels, str(target), options.workers, progress)
     result.notes, result.seconds = notes, seconds | result.seconds
     for text in notes:
         progress.say(f"note: {text}")
     recipe = {
-        "verb": "adapt", "source": str(run), "target": str(target), "method": method, "task": "classification", **training, "seed": seed,
+        "verb": "adapt", "source": str(run), "target": str(target), "method": method, "task": "classification", **options.training, "seed": options.seed,
         "source_digest": predictor.source.digest, "target_digest": images.digest, "out": str(folder),
     }  # fmt: skip
     card = CARD.format(method=method, source=run, n=len(images), target=target, why=result.metrics["why"], run=folder)
     reader, neck = bare(predictor)
-    work = begin_anew(folder, force=force)
+    work = options.begin(folder)
     checked = save_network(work, result, reader, images, card, neck=neck)
     save_tables(work, recipe, result, {"reload_check": checked})
     write_adaptation_report(work, name=folder.name)
@@ -306,7 +293,7 @@ def moved(
     model, nobody = Moved(fitted, predictor.task), np.zeros(0, dtype=np.int64)
     adapted = Adapted(
         question.method, model, AsItIs(predictor), (None, rows), lambda: network(question, "finetune", source, select=None),
-        FOLDS_ON_IMAGES, nobody, None, None,
+        FOLDS_ON_IMAGES, nobody, None, None, baseline_is="the run's model as it is",
     )  # fmt: skip
     table = FeatureTable(np.zeros((n, 0), np.float32), labels, [], origin, [str(image) for image in images.inputs])
     judged = Judge(question, None, table, np.arange(n), adapted, progress)

@@ -105,6 +105,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "classes": judged.classes,
         "kind": domains.kind,
         "backbone": domains.backbone,
+        "fill": domains.fill,
     }
     return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)
 

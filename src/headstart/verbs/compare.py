@@ -15,6 +15,13 @@ def compare(runs: Sequence[str | Path], *, metric: str = "auto") -> dict[str, An
     Raises:
         RunError: a folder is no finished run, or the runs share no test image.
     """
+    from headstart.data.wording import said_again
+    from headstart.errors import RunError
     from headstart.evaluation.compare import compare_runs
 
-    return compare_runs([Run(path).path for path in runs], metric=metric)
+    found = [Run(path) for path in runs]
+    modality = found[0].metrics.get("modality", "image") if found else "image"
+    try:
+        return compare_runs([run.path for run in found], metric=metric) | {"modality": modality}
+    except RunError as error:
+        raise said_again(error, modality) from None

@@ -105,7 +105,11 @@ def decide(
     if stepwise or (until is not None and "scratch" in recipe.baselines):
         how = parse_strategy(stepwise[0].strategy if stepwise else "finetune")
         options = resolve(
-            settings.optimisation, recipe.repeats * len(train_set), settings.feeding.batch_size, pretrained=pretrained
+            settings.optimisation,
+            recipe.repeats * len(train_set),
+            settings.feeding.batch_size,
+            pretrained=pretrained,
+            modality=source.preprocessing.modality,
         )
         times = measure_times(
             source, how, task_of(target.split("train"), settings_of(recipe)), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
@@ -186,7 +190,11 @@ def _tune(
     train_set = target.split("train")
     pretrained = source.pretrained
     options = resolve(
-        settings.optimisation, recipe.repeats * len(train_set), settings.feeding.batch_size, pretrained=pretrained
+        settings.optimisation,
+        recipe.repeats * len(train_set),
+        settings.feeding.batch_size,
+        pretrained=pretrained,
+        modality=source.preprocessing.modality,
     )
     course = set_up(
         source, copy.deepcopy(source.backbone), strategy, task, train_set, settings.feeding, pretrained=pretrained, device=device, seed=recipe.seed,

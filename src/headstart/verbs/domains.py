@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.feature_tables import FeatureTable, is_feature_file, read_domains
+from headstart.data.missing_values import Missing
 from headstart.data.rows import joined
 from headstart.data.several_domains import SeveralDomains, pooled, read_several, short_names, twice_named
 from headstart.data.texts import Texts, holds_texts, read_texts
@@ -35,6 +36,7 @@ class Domains:
         domain: int (n_s,), which source each row is of; ``None`` for one source.
         sources: their names.
         notes: sentences for the user.
+        fill: what stands in for missing numbers, by column; empty unless that was asked for.
     """
 
     source: FeatureTable
@@ -47,6 +49,7 @@ class Domains:
     domain: np.ndarray | None = None
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fill: dict[str, float] = field(default_factory=dict)
 
 
 def read_all(
@@ -61,6 +64,7 @@ def read_all(
     device: str,
     workers: int | None,
     progress: Progress,
+    missing: str | None = None,
 ) -> Domains:
     """All domains and the task; rows of several sources one after the other, their classes united.
 
@@ -69,6 +73,8 @@ def read_all(
         backbone: what images or texts are read by; default ``"bundled/objects"`` and ``"bundled/minilm"``.
         image_size: side of images in pixels; default: the backbone's own.
         domain_col: column of a table that names each row's source; ``target`` may be one of its values.
+        missing: what is done about missing values of tables: ``"mean"``, ``"drop"``, or ``None`` (refused), see
+            :class:`headstart.data.missing_values.Missing`.
 
     Raises:
         DataError: what :func:`read_domains` and :func:`read_several` say; domains of different kinds.
@@ -101,7 +107,12 @@ def read_all(
             sentence("--domain-col is a column of a table of numbers and categories", got=domain_col, where=KINDS[kind],
                      fix="one path a source")
         )  # fmt: skip
+    if missing is not None and kind != "rows":
+        raise RecipeError(
+            sentence("--missing is for tables and arrays", got=missing, where=KINDS[kind], fix="leave it out")
+        )
     if kind == "rows":
+        holes = Missing(missing)
         if backbone is not None:
             raise RecipeError(
                 sentence(
@@ -109,13 +120,13 @@ def read_all(
                 )
             )
         if len(sources) == 1 and domain_col is None and target is not None:
-            s, t, found = read_domains(sources[0], target, label=label, task=task)
-            return Domains(s, t, found, kind, sources=(s.origin,))
-        several = read_several(sources, target, label=label, task=task, domain_col=domain_col)
+            s, t, found = read_domains(sources[0], target, label=label, task=task, missing=holes)
+            return Domains(s, t, found, kind, sources=(s.origin,), notes=tuple(holes.notes), fill=holes.fill)
+        several = read_several(sources, target, label=label, task=task, domain_col=domain_col, missing=holes)
         one = len(several.names) == 1
         return Domains(
             several.source, several.target or several.source, several.task, kind,
-            domain=None if one else several.domain, sources=several.names, notes=() if one else tuple(several.notes),
+            domain=None if one else several.domain, sources=several.names, notes=(*holes.notes, *(() if one else several.notes)), fill=holes.fill,
         )  # fmt: skip
     if task == "regression":
         raise RecipeError(sentence(f"{KINDS[kind]} have classes here, not values", got="--task regression"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ import torch
 
 from headstart.deploy.held_out import HeldOut
 from headstart.evaluation.scoring.catalogue import SCORING
+from headstart.evaluation.verdict import NO_TRANSFER
 from headstart.features.raw_pixels import raw_pixels
+from headstart.features.zero_shot import why_not, zero_shot
 from headstart.progress import Progress
 from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.strategy import Strategy
 from headstart.tasks.task import Task
 from headstart.training.after import PLAIN, After
-from headstart.training.transfer import Settings, Transferred, probabilities, transfer
+from headstart.training.classical import fit_classical
+from headstart.training.transfer import Settings, Transferred, probabilities, task_of, transfer
 from headstart.verbs.calibrate import calibrate, held_out
 from headstart.verbs.prepare import Prepared
 
@@ -82,7 +85,9 @@ def experiment(
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
     augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
-    the last layer of the frozen source. ``raw_pixels`` is the same solver on 16 x 16 raw pixels: no source and no network.
+    the last layer of the frozen source. ``raw_pixels`` (of images) is the same solver on 16 x 16 raw pixels: no source and
+    no network. ``classical`` (of texts) is a linear model on TF-IDF of words and letters (:mod:`headstart.training.classical`).
+    ``zeroshot`` (of texts) reads no label (:mod:`headstart.features.zero_shot`).
     """
     train_set, valid_set, test_set = (target.split(name) for name in ("train", "valid", "test"))
     history: list[dict[str, Any]] = []
@@ -134,11 +139,31 @@ def experiment(
     if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()
         others["raw_pixels"] = tested(trained("raw_pixels", pixels, parse_strategy("probe")), pixels)
+    if "classical" in baselines and target.dataset.modality == "text":
+        with clock("classical"):
+            task = task_of(replace(train_set, classes=target.classes), settings, by_steps=False)
+            both = [part for part in (train_set, valid_set) if len(part)]
+            labels = np.concatenate([part.labels for part in both if part.labels is not None])
+            groups = (
+                np.concatenate([part.groups for part in both if part.groups is not None])
+                if train_set.groups is not None
+                else None
+            )
+            classical = fit_classical(
+                [text for part in both for text in part.inputs], labels, task, groups=groups, seed=seed
+            )
+            tasks["classical"], others["classical"] = classical.task, classical.predict(test_set.inputs)
+        progress.say(f"classical: {classical.criterion}")
+    if "zeroshot" in baselines and target.dataset.modality == "text":
+        if why := why_not(source, target.dataset):
+            progress.say(f"zeroshot is left out: {why}")
+        else:
+            with clock("zeroshot"):
+                others["zeroshot"] = zero_shot(
+                    source, target.classes, test_set, cache_dir=cache_dir, device=str(device), progress=progress
+                )
+                tasks["zeroshot"] = task_of(replace(train_set, classes=target.classes), settings, by_steps=False)
     return Outcome(moved, found, others, tasks, history, held, calibrated)
-
-
-NO_TRANSFER = ("scratch", "raw_pixels", "copy", "dictionary", "lead")
-"""Baselines that use no source: what transfer has to beat."""
 
 
 def score(outcome: Outcome, labels: np.ndarray, metric: str) -> dict[str, Any]:

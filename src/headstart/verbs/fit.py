@@ -141,7 +141,7 @@ def fit(
 
 
 _KEPT = (
-    "strategy", "layer", "image_size", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
+    "strategy", "layer", "image_size", "max_length", "pool", "long", "optimizer", "schedule", "weight_decay", "warmup", "momentum", "augment", "mixup", "cutmix",
     "label_smoothing", "dropout", "imbalance", "loss", "repeats", "batch_size", "metric", "baselines",
     "task", "label_delimiter", "order", "embedding_loss", "embedding_size", "margin",
 )  # fmt: skip

@@ -11,43 +11,26 @@ import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
 from headstart.errors import DataError, RecipeError, near, sentence
-from headstart.folder import begin, finish, next_free, partial_of
+from headstart.folder import finish
 from headstart.progress import SILENT, Progress
 from headstart.run import Run
 from headstart.verbs.adapt_judge import Judge
-from headstart.verbs.adapt_question import Question
+from headstart.verbs.adapt_question import Options, Question
 
 METHODS = ("erm", "groupdro", "irm", "vrex", "mixstyle")
 FOLDS = 10
 """More sources than this are left out in groups."""
 
 
-def generalise(
-    sources: Sequence[str | Path],
-    *,
-    method: str,
-    label: str | None = None,
-    domain_col: str | None = None,
-    task: str = "auto",
-    backbone: str | None = None,
-    image_size: int | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    out: str | Path | None = None,
-    force: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-    progress: Progress = SILENT,
-) -> Run:
+def generalise(sources: Sequence[str | Path], options: Options, progress: Progress = SILENT) -> Run:
     """Domain generalisation, and a leave-one-source-out estimate of what it is worth.
 
     For each source a model is trained on the others and judged on it; nothing is learned or chosen by it. The model that is saved
-    is then trained on all of them. With more than 10 sources they are left out in 10 groups. Options as of :func:`headstart.adapt`.
+    is then trained on all of them. With more than 10 sources they are left out in 10 groups. Options as of
+    :func:`headstart.adapt`.
 
     Args:
-        method: ``"erm"`` (plain training on the pooled sources), a term (``"irm"``, ``"groupdro"``, ``"vrex"``) on features, or a strategy
+        options: ``method`` is ``"erm"`` (plain training on the pooled sources), a term (``"irm"``, ``"groupdro"``, ``"vrex"``) on features, or a strategy
             (``"finetune+mixstyle"``) on whole images.
 
     Returns:
@@ -56,23 +39,16 @@ def generalise(
     Raises:
         DataError: one source, or data that cannot be used. RecipeError: a method that wants a target. RunError: ``out`` exists.
     """
-    from headstart.training.device import pick_device
     from headstart.verbs.adapt_check import check, unusable
     from headstart.verbs.adapt_names import whole_network
-    from headstart.verbs.domains import read_all
 
-    folder = Path(out) if out is not None else next_free(Path("runs"), "generalise")
-    if folder.exists() and not force:
-        begin(folder, resume=False, force=False)
-    method = "erm" if method == "finetune" else method
+    refuse_for_no_target(options)
+    folder = options.folder("generalise")
+    method = "erm" if options.method == "finetune" else options.method
     check_method(method)
-    training = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "image_size": image_size}
-    check("vrex" if method == "erm" else method, None, 0, "logistic", training)
+    check("vrex" if method == "erm" else method, None, 0, "logistic", options.training)
     began = time.perf_counter()
-    domains = read_all(
-        sources, None, label=label, task=task, backbone=backbone, image_size=image_size, domain_col=domain_col, device=device,
-        workers=workers, progress=progress,
-    )  # fmt: skip
+    domains = options.read(sources, None, progress)
     if domains.domain is None:
         raise DataError(
             sentence("one source alone says nothing of domains that nobody has seen", got=domains.source.origin,
@@ -81,34 +57,42 @@ def generalise(
     if domains.task == "classification":
         unusable(domains.source.y, domains.source.origin)
     enough(method, len(domains.sources))
-    question = Question(
-        method=method, select=None, target_labels=0,
-        classifier="logistic", task=domains.task, seed=seed, epochs=epochs, lr=lr, batch_size=batch_size,
-        device=str(pick_device(device)),
-    )  # fmt: skip
+    question = options.question(domains.task, method)
     seconds = {"reading": time.perf_counter() - began}
     result = left_out(question, domains, method, whole_network(method) and domains.kind == "images", progress)
-    result.saved["image_size"] = image_size
+    result.saved["image_size"] = options.image_size
     result.seconds = {**seconds, **result.seconds}
     for text in result.notes:
         progress.say(f"note: {text}")
     recipe = {
-        "verb": "adapt", "source": [str(path) for path in sources], "target": None, "method": method, "label": label,
-        "domain_col": domain_col, "task": domains.task, "backbone": domains.backbone, **training, "seed": seed,
+        "verb": "adapt", "source": [str(path) for path in sources], "target": None, "method": method, "label": options.label,
+        "domain_col": options.domain_col, "missing": options.missing, "task": domains.task, "backbone": domains.backbone, **options.training, "seed": options.seed,
         "source_digest": domains.source.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.generalisation_report import write_generalisation_report
     from headstart.verbs.adapt_save import save
 
-    if partial_of(folder).exists():
-        begin(folder, resume=False, force=True)
-        work = partial_of(folder)
-    else:
-        work = begin(folder, resume=False, force=force)
+    work = options.begin(folder)
     save(work, recipe, result, domains)
     write_generalisation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
+
+
+def refuse_for_no_target(options: Options) -> None:
+    """Refuse options that look at a target where there is none.
+
+    Raises:
+        RecipeError: one is set.
+    """
+    given = {
+        "select": options.select, "target-labels": options.target_labels or None, "classifier": options.classifier, "open-set": options.open_set,
+    }  # fmt: skip
+    for name, value in given.items():
+        if value not in (None, "logistic"):
+            raise RecipeError(
+                sentence("without a target this option would do nothing", got=f"--{name} {value}", fix="leave it out")
+            )
 
 
 def check_method(method: str) -> None:
@@ -218,7 +202,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     adapted = Adapted(method, final, None, (everything, everything), lambda: None, 0, np.zeros(0, int), None, None)
     saved = {
         "scaler": scaler, "estimator": final, "columns": source.columns, "task": question.task, "classes": judge.classes,
-        "kind": domains.kind, "backbone": domains.backbone,
+        "kind": domains.kind, "backbone": domains.backbone, "fill": domains.fill,
     }  # fmt: skip
     last = judge.says(final, everything) if whole else None
     extras = {"sources": rows, "history": final.history_, "terms": final.said_}

@@ -185,7 +185,7 @@ def found_source(
     if recipe.source == "auto" and kept.exists():
         recipe = recipe.model_copy(update={"source": read_json(kept)["chosen"]})
     if recipe.source != "auto":
-        return load_source(recipe.source, arch=recipe.arch, image_size=recipe.input_size)
+        return load_source(recipe.source, **recipe.reading)
     judge = prepared[question.target or next(iter(prepared))]
     source, ranking, _ = find_source(recipe, judge, device=device, progress=progress)
     if ranking:
@@ -234,7 +234,13 @@ def plan_steps(question: Question, subjects: list[Subject], source: Source) -> t
     settings = settings_of(question.common)
     size = settings.feeding.batch_size
     updates = max(s.member.steps(size) for s in subjects if question.target in (None, s.name))
-    options = resolve(settings.optimisation, updates * size, size, pretrained=source.pretrained)
+    options = resolve(
+        settings.optimisation,
+        updates * size,
+        size,
+        pretrained=source.pretrained,
+        modality=source.preprocessing.modality,
+    )
     return replace(options, patience=None), updates
 
 

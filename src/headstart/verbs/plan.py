@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.data.wording import Worded, said, worded
 from headstart.errors import RecipeError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
 from headstart.folder import write_text
@@ -31,7 +32,7 @@ from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
-from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, check_source, settings_of
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def plan(
     target = prepare_recipe(asked, progress)
     SCORING[target.dataset.task].check_metric(asked.metric, target.classes)
     check_obeyed(asked, target.dataset.task)
+    modality = target.dataset.modality
+    check_inputs(asked, modality)
+    progress = Worded(progress, modality)
     source, ranking, layers = find_source(asked, target, device=str(device), progress=progress)
     found = decide(
         asked, target, source, layers.chosen if layers else _layer(asked), until=began + budget if budget else None,
@@ -120,7 +124,8 @@ def plan(
     spent = time.perf_counter() - began
     seconds = found.training_seconds + CLOSING
     peak = _memory(found, source)
-    return Plan(steps, _better(ranking, found, target), decided, seconds, spent, peak, stages)
+    steps = [Step(step.name, said(step.value, modality), said(step.why, modality)) for step in steps]
+    return Plan(steps, worded(_better(ranking, found, target), modality), decided, seconds, spent, peak, stages)
 
 
 def find_source(
@@ -137,11 +142,17 @@ def find_source(
         if target.learning.stand_in:
             progress.say(f"sources are ranked on {target.learning.stand_in}, in place of --task {target.dataset.task}")
         ranking = rank_prepared(
-            target, candidates(recipe.sources), device=device, seed=recipe.seed, max_images=most, progress=progress
+            target,
+            candidates(recipe.sources, target.dataset.modality),
+            device=device,
+            seed=recipe.seed,
+            max_images=most,
+            progress=progress,
         )
         name = ranking.chosen
         progress.say(ranking.why)
-    source = load_source(name, arch=recipe.arch, image_size=recipe.input_size)
+    source = load_source(name, **recipe.reading)
+    check_source(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),
@@ -193,6 +204,7 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given),
+        *(Step(f"first {phase.name}", phase.describe(), given) for phase in strategy.before),
         Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
@@ -226,7 +238,7 @@ def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -
     settings = settings_of(recipe)
     return resolve(
         {**settings.optimisation, **found.optimisation}, recipe.repeats * len(target.split("train")), settings.feeding.batch_size,
-        pretrained=source.pretrained,
+        pretrained=source.pretrained, modality=source.preprocessing.modality,
     )  # fmt: skip
 
 

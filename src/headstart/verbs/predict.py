@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.deploy.test_time import parse_test_time
 from headstart.errors import RunError, sentence
-from headstart.folder import cache_root
+from headstart.folder import cache_root, read_json
 from headstart.progress import SILENT, Progress
 from headstart.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from headstart.data.dataset import Dataset
 
 
 def predict(
@@ -32,12 +35,14 @@ def predict(
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> pd.DataFrame:
-    """Predict files, folders, archives, arrays or PIL images with the model of a run.
+    """Predict files, folders, archives, arrays or PIL images, or texts, with the model of a run.
 
     Args:
         run: a run folder (or its ``model/``).
         inputs: one of, or a list of: a path of an image, folder or .zip; an array (H, W[, C]); a PIL image. For a run of
             ``adapt`` over features: what the run read: tables or ``.npz`` files with the source's columns, images, texts.
+            For a run of texts: texts, pairs of them, tables, .txt files, folders, ``"-"`` (:func:`headstart.data.text_new.read_new_texts`).
+        text_col: column of a table with the texts; guessed if left out.
         coverage: in (0, 1): also give a set of classes that holds the true one for this share of images like the held-out
             ones of the run (split conformal prediction, :mod:`headstart.functional.conformal`).
         sets: ``"lac"`` (the smallest on average) or ``"aps"`` (larger for harder images).
@@ -48,7 +53,6 @@ def predict(
         head: for a run of several tasks (:func:`headstart.multitask`): which of them; default: its target.
         beams: for a run of translation or summarization, whose inputs are texts, tables or files of lines: how many texts are kept while
             one is written; default: as the run was told. Its rows are ``path``, ``text`` and ``predicted``.
-        text_col: for such a run: the column of texts of a table that has several.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -74,7 +78,7 @@ def predict(
         return predict_texts(
             run, inputs, beams=beams, text_col=text_col, batch_size=batch_size, device=device, progress=progress
         )
-    for_writing(run, {"beams": beams, "text_col": text_col})
+    for_writing(run, {"beams": beams})
     check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "model" / "model.joblib").is_file():
         from headstart.verbs.adapt_predict import predict_rows
@@ -97,9 +101,20 @@ def predict(
 
     predictor = Predictor(run, device, head)
     check_task(predictor.task, coverage, abstain_below, tta)
+    check_views(predictor.source.preprocessing.modality, tta, adapt)
     if isinstance(inputs, Path):
         inputs = str(inputs)
-    dataset = read_images(inputs if isinstance(inputs, (list, tuple)) else [inputs])
+    listed = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    if predictor.source.preprocessing.modality == "text":
+        dataset = new_texts(predictor.folder, listed, text_col)
+        for note in dataset.notes:
+            progress.say(note)
+    elif text_col is not None:
+        raise RunError(
+            sentence("--text-col is for runs of texts, and this one reads images", got=text_col, fix="leave it out")
+        )
+    else:
+        dataset = read_images(listed)
     good, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     frame = pd.DataFrame()
     if len(good):
@@ -122,6 +137,22 @@ def predict(
         bad = pd.DataFrame(scanned.bad, columns=["path", "error"])
         frame = pd.concat([frame, bad], ignore_index=True) if len(frame) else bad
     return frame
+
+
+def new_texts(model: Path, inputs: Sequence[Any], text_col: str | None) -> Dataset:
+    """What a run of texts is to predict, read as the run read its own.
+
+    Args:
+        model: the ``model`` folder of a run, or a folder with a model alone.
+
+    Raises:
+        DataError: there are no texts, or pairs where the run learned from single ones.
+    """
+    from headstart.data.text_new import read_new_texts
+
+    data = model.parent / "data.json"
+    pairs = read_json(data).get("pairs") if data.is_file() else None
+    return read_new_texts(inputs, text_col=text_col, pairs=pairs)
 
 
 def _names(inside: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> str:
@@ -163,6 +194,24 @@ def check_options(
                 "adapt goes neither with coverage, whose held-out scores are of the model as it was saved, nor with tta",
                 got=f"adapt {adapt}, " + (f"tta {tta}" if coverage is None else f"coverage {coverage}"),
                 fix="one of the two",
+            )
+        )
+
+
+def check_views(modality: str, tta: int, adapt: str | None) -> None:
+    """Refuse, for a model of texts, what is made for images.
+
+    Raises:
+        RunError: views, or an adaptation of norms to the images of a call.
+    """
+    asked = [name for name, there in (("tta", tta != 1), ("adapt", adapt is not None)) if there]
+    if modality == "text" and asked:
+        what = {"tta": "views are mirrored and cropped images", "adapt": "adapt is for the norms of networks of images"}
+        raise RunError(
+            sentence(
+                f"{what[asked[0]]}, and this run reads texts",
+                got=f"--{asked[0]}",
+                fix="leave it out; headstart adapt for another domain",
             )
         )
 

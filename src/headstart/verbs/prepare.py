@@ -105,7 +105,14 @@ def prepare(
     if unlabelled is None:
         return Prepared(chosen, info)
     more = read_unlabelled(
-        unlabelled, chosen, path_col=path_col, cache_dir=cache_root(), on_bad=on_bad, workers=workers, progress=progress
+        unlabelled,
+        chosen,
+        path_col=path_col,
+        text_col=text_col,
+        cache_dir=cache_root(),
+        on_bad=on_bad,
+        workers=workers,
+        progress=progress,
     )
     for note in more.notes:
         progress.say(note)

@@ -19,7 +19,7 @@ def pretrain(
     out: str | Path | None = None,
     source: str | None = None,
     epochs: int | None = None,
-    baselines: Any = ("raw_pixels",),
+    baselines: Any = ("raw_pixels", "classical"),
     progress: Progress = SILENT,
     **options: Any,
 ) -> Run:
@@ -42,7 +42,7 @@ def pretrain(
         from headstart.training.sequence_baselines import OF_TASK
 
         arch = "transformers/marian" if arch == "timm/resnet18" else arch
-        baselines = OF_TASK[options["task"]] if baselines == ("raw_pixels",) else baselines
+        baselines = OF_TASK[options["task"]] if baselines == ("raw_pixels", "classical") else baselines
     elif epochs is None:
         epochs = EPOCHS
     return fit(

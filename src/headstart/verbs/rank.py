@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from headstart.data.wording import Worded, said
 from headstart.errors import DataError, SourceError, sentence
 from headstart.folder import cache_root
 from headstart.progress import SILENT, Progress
 from headstart.ranking.layers import LayerRanking, rank_layers
 from headstart.ranking.rank import DEFAULT, Ranking, rank_sources
-from headstart.sources import list_sources, load_source
+from headstart.sources import load_source
+from headstart.sources.catalogue import bundled_sources
 from headstart.sources.source import Source
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare
 from headstart.verbs.settings import refuse_sequences
 
 
-def candidates(named: Sequence[str] = ()) -> list[str]:
-    """The sources to rank: those named, or every bundled one."""
-    return list(named) or [row["name"] for row in list_sources(offline=True) if row["name"].startswith("bundled/")]
+def candidates(named: Sequence[str] = (), modality: str = "image") -> list[str]:
+    """The sources to rank: those named, or every bundled one that reads images, or texts."""
+    return list(named) or [row["name"] for row in bundled_sources() if row["modality"] == modality]
 
 
 def rank_prepared(
@@ -34,17 +37,12 @@ def rank_prepared(
     progress: Progress = SILENT,
 ) -> Ranking:
     """Rank sources on the training and validation images of a prepared target; its test images are never seen."""
-    return rank_sources(
-        list(names),
-        target.learning,
-        scores=scores or DEFAULT,
-        by=by,
-        cache_dir=cache_root(),
-        device=device,
-        seed=seed,
-        max_images=max_images,
-        progress=progress,
-    )
+    modality = target.dataset.modality
+    found = rank_sources(
+        list(names), target.learning, scores=scores or DEFAULT, by=by, cache_dir=cache_root(), device=device, seed=seed,
+        max_images=max_images, progress=Worded(progress, modality),
+    )  # fmt: skip
+    return replace(found, why=said(found.why, modality), modality=modality)
 
 
 def rank_layers_prepared(
@@ -58,16 +56,12 @@ def rank_layers_prepared(
     progress: Progress = SILENT,
 ) -> LayerRanking:
     """Rank the layers of one source on the same images as :func:`rank_prepared`."""
-    return rank_layers(
-        source,
-        target.learning,
-        score=score,
-        cache_dir=cache_root(),
-        device=device,
-        seed=seed,
-        max_images=max_images,
-        progress=progress,
-    )
+    modality = target.dataset.modality
+    found = rank_layers(
+        source, target.learning, score=score, cache_dir=cache_root(), device=device, seed=seed, max_images=max_images,
+        progress=Worded(progress, modality),
+    )  # fmt: skip
+    return replace(found, why=said(found.why, modality))
 
 
 def rank(
@@ -138,7 +132,7 @@ def rank(
         return rank_layers_prepared(target, load_source((sources or [])[0]), score=(scores or DEFAULT)[0], **how)
     return rank_prepared(
         target,
-        candidates(sources or ()),
+        candidates(sources or (), target.dataset.modality),
         scores=scores,
         by=by,
         **how,

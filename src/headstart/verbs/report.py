@@ -12,30 +12,27 @@ def report(run: str | Path, *, lang: str | None = None) -> Path:
 
     Args:
         run: a finished run folder.
-        lang: ``"en"`` or ``"zh"``; default: the language of the run's recipe.
+        lang: ``"en"`` or ``"zh"`` (runs of ``fit`` and of ``multitask``); default: the language of the run's recipe.
 
     Raises:
-        RunError: ``run`` is no finished run.
+        RunError: ``run`` is no finished run. RecipeError: a language that its report is not in.
     """
     from headstart.evaluation.report import write_report
 
     opened = Run(run)
     if opened.metrics.get("kind") == "multitask":
-        from headstart.errors import RecipeError, sentence
         from headstart.evaluation.multitask_report import write_multitask_report
 
-        if lang not in (None, "en"):
-            raise RecipeError(
-                sentence("the report of several tasks is in English so far", got=f"--lang {lang}", fix="--lang en")
-            )
-        return write_multitask_report(opened.path, name=opened.path.name)
-    if opened.metrics.get("kind") == "adaptation":
+        return write_multitask_report(opened.path, name=opened.path.name, lang=lang or "en")
+    if opened.metrics.get("kind") in ("adaptation", "generalisation"):
         from headstart.errors import RecipeError, sentence
         from headstart.evaluation.adaptation_report import write_adaptation_report
+        from headstart.evaluation.generalisation_report import write_generalisation_report
 
         if lang not in (None, "en"):
             raise RecipeError(
                 sentence("the report of an adaptation is in English so far", got=f"--lang {lang}", fix="--lang en")
             )
-        return write_adaptation_report(opened.path, name=opened.path.name)
+        write = write_adaptation_report if opened.metrics["kind"] == "adaptation" else write_generalisation_report
+        return write(opened.path, name=opened.path.name)
     return write_report(opened.path, lang=lang or opened.recipe.get("lang", "en"))

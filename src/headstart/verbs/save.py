@@ -15,6 +15,7 @@ from torch import nn
 from headstart.data.augment import flips
 from headstart.data.checks import WORDS
 from headstart.data.dataset import Dataset
+from headstart.data.wording import said
 from headstart.deploy.taps import TAPS, save_taps
 from headstart.errors import WorkError, sentence
 from headstart.folder import disk_errors
@@ -52,7 +53,7 @@ def save(
         [
             f"# {' / '.join(task.classes[:6])}{' ...' if len(task.classes) > 6 else ''}",
             "",
-            f"{task.says}, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
+            f"{said(task.says, target.dataset.modality)}, made by Headstart from `{source.name}` with the strategy `{plan.strategy}`.",
             "",
             f"- Test {metric.replace('_', ' ')}: {cell['value']:.3f} (95 % interval {cell['ci95'][0]:.3f} to {cell['ci95'][1]:.3f}, {len(target.split('test'))} {words})",
             f"- Verdict: {why}",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.data.wording import Worded, worded
 from headstart.deploy.generator import generation_config, write_texts
 from headstart.errors import WorkError, sentence
 from headstart.evaluation.report import write_report
@@ -48,6 +49,7 @@ def work_through_sequences(plan: Recipe, work: Path, *, progress: Progress) -> N
     clock = Clock()
     device = pick_device(plan.device)
     check_sequence_recipe(plan)
+    progress = Worded(progress, "text")
     with clock("data"):
         target = prepare_recipe(plan, progress)
     scoring = SCORING[target.dataset.task]
@@ -87,7 +89,7 @@ def work_through_sequences(plan: Recipe, work: Path, *, progress: Progress) -> N
     outcome, result = outcomes[0], scores[0]
     moved = outcome.moved
     specs = scoring.metrics(target.classes)
-    judged = verdict(result["gains"], metric=metric, spec=specs[metric])
+    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), "text")
     judged |= advice(judged["level"], source)
     table = stage_table(source, strategy, moved.stages, moved.options)
     how = generation_config(moved.backbone.model, task.decoding)
@@ -108,7 +110,7 @@ def work_through_sequences(plan: Recipe, work: Path, *, progress: Progress) -> N
     write_json(
         work / "metrics.json",
         {
-            "task": task.name, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": None,
+            "task": task.name, "modality": "text", "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": None,
             **judged, "seeds": over_seeds(scores, plan), "n": {s: len(target.split(s)) for s in ("train", "valid", "test")},
             "strategy": {
                 "name": strategy.name, "description": strategy.describe(), "trainable": sum(row["moving"] for row in table),

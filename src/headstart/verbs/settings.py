@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from headstart.data.augment import augmentation
+from headstart.data.checks import WORDS
 from headstart.data.dataset import SEQUENCES, Dataset
-from headstart.errors import HandshakeError, RecipeError, sentence
+from headstart.errors import HandshakeError, RecipeError, SourceError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
+from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import unlabelled_used
 from headstart.tasks.catalogue import TASKS
@@ -28,6 +30,13 @@ def check_recipe(recipe: Recipe) -> None:
     settings_of(recipe)
     if recipe.unlabelled is not None:
         unlabelled_used(strategy)
+    if recipe.budget is not None and strategy is not None and strategy.before:
+        raise HandshakeError(
+            sentence(
+                "the time of a phase that prepares the source is not forecast, so a budget could not be kept", got=recipe.strategy,
+                fix=f"leave out --budget, and say how long: --strategy '{strategy.before[0].name}(epochs=1)'",
+            )
+        )  # fmt: skip
 
 
 def refuse_sequences(task: str) -> None:
@@ -106,6 +115,49 @@ OF_TASKS = {
     "source_data": "forgetting", "beams": "decoding", "length_penalty": "decoding", "max_new_tokens": "decoding", "prefix": "decoding",
 }  # fmt: skip
 """Options that only some tasks obey, and the word for them in :attr:`headstart.tasks.task.Task.obeys`."""
+
+
+OF_MODALITY = {"image": ("image_size", "path_col", "cutmix"), "text": ("max_length", "text_col")}
+"""Options that mean something for one kind of inputs only."""
+ITS_BASELINE = {"image": "raw_pixels", "text": "classical"}
+
+
+def check_inputs(recipe: Recipe, modality: str) -> None:
+    """Refuse options, and the one baseline, that are for inputs of another kind.
+
+    Raises:
+        HandshakeError: the first of them.
+    """
+    fields = Recipe.model_fields
+    for other in (name for name in OF_MODALITY if name != modality):
+        idle = [f"--{k.replace('_', '-')}" for k in OF_MODALITY[other] if getattr(recipe, k) != fields[k].default]
+        if ITS_BASELINE[other] in recipe.baselines and ITS_BASELINE[modality] not in recipe.baselines:
+            idle.append(f"--baselines {ITS_BASELINE[other]}")
+        if modality == "image" and "zeroshot" in recipe.baselines and "raw_pixels" not in recipe.baselines:
+            idle.append("--baselines zeroshot")
+        if idle:
+            fix = "leave them out" if len(idle) > 1 else "leave it out"
+            if idle == [f"--baselines {ITS_BASELINE[other]}"]:
+                fix = f"--baselines {ITS_BASELINE[modality]}"
+            raise HandshakeError(
+                sentence(
+                    f"the data are {WORDS[modality]}, and this is for {WORDS[other]}", got=", ".join(idle), fix=fix
+                )
+            )
+
+
+def check_source(source: Source, modality: str) -> None:
+    """Refuse a source that reads inputs of another kind.
+
+    Raises:
+        SourceError: it does.
+    """
+    reads = source.preprocessing.modality
+    if reads != modality:
+        fix = "--source bundled/minilm" if modality == "text" else "--source bundled/objects"
+        raise SourceError(
+            sentence(f"the source reads {WORDS[reads]}, and the data are {WORDS[modality]}", got=source.name, fix=fix)
+        )
 
 
 def check_obeyed(recipe: Recipe, name: str) -> None:

@@ -13,7 +13,7 @@ def sources(name: str | None = None, *, offline: bool = False) -> list[dict[str,
         offline: only what is on this machine: bundled sources and weights in the local caches.
 
     Returns:
-        One row a source: name, library, licence, parameters where known, description, whether it is on this machine.
+        One row a source: name, modality, architecture, licence, size, description, whether it is on this machine.
     """
     from headstart.sources import list_sources
 

@@ -146,6 +146,7 @@ def _through(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Everything between an open run folder and a finished one."""
+    from headstart.data.wording import Worded
     from headstart.verbs.prepare import prepare_recipe
     from headstart.verbs.tune_report import report_search
     from headstart.verbs.tune_trials import Deadline
@@ -154,6 +155,7 @@ def _through(
     began = time.time()
     kept = read_json(work / SEARCH)
     target = prepare_recipe(plan, progress)
+    progress = Worded(progress, target.dataset.modality)
     question = _question(
         plan, values, own, target, progress, kept=kept, work=work, until=began + budget if budget else None
     )
@@ -193,6 +195,7 @@ def _question(
     """What the workers are told; of a search that goes on, what they were told before."""
     from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.sources import load_source
+    from headstart.sources.modality import check_modality
     from headstart.strategies.grammar import parse_strategy
     from headstart.training.device import pick_device
     from headstart.training.search.book import make_pruner
@@ -228,7 +231,8 @@ def _question(
         if ranking and work:
             write_json(work / "ranking.json", ranking.to_dict())
     else:
-        source = load_source(first, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(first, **plan.reading)
+        check_modality(source, target.dataset.modality)
     found = make_space(plan, source, target.split("train"), declared)
     by_steps = any(parse_strategy(text).procedure.by_steps for text in found.space.branches)
     check_after(plan, by_steps=by_steps, pretrained=source.pretrained, n_valid=len(target.split("valid")))

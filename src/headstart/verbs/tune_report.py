@@ -41,10 +41,10 @@ def report_search(
     learning, seed = target.learning, int(question.values.get("seed") or 0)
     if question.folds:
         held = sum(len(pair[1]) for pair in cut(learning, question.folds, seed))
-        where = f"{held} validation images"
+        where = f"{held} validation {target.dataset.modality}s"
     else:
         held = len(learning)
-        where = f"{held} training images, cross-validated"
+        where = f"{held} training {target.dataset.modality}s, cross-validated"
     final = make_recipe({**apply(question.values, best.params), "data": question.values.get("data") or target.dataset})
     first = next((row for row in rows if row["number"] == 0 and question.sampler != "grid" and question.queue), None)
     write_json(

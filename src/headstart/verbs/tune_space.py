@@ -14,9 +14,8 @@ from headstart.sources.source import Source
 from headstart.sources.taps import at_layer, taps_of
 from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
-from headstart.strategies.handshake import handshake, unlabelled_used
+from headstart.strategies.handshake import handshake, reads_unlabelled, unlabelled_used
 from headstart.strategies.terms.catalogue import TERMS
-from headstart.strategies.terms.unlabelled import unlabelled_stream
 from headstart.strategies.tunings import TUNINGS
 from headstart.tasks.classification import class_weights
 from headstart.training.finetune import facts
@@ -62,7 +61,7 @@ def apply(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any
     fields = {name: value for name, value in params.items() if "." not in name}
     if not parse_strategy(text).procedure.by_steps:
         values = {name: value for name, value in values.items() if name not in STEPWISE}
-    if unlabelled_stream(parse_strategy(text).terms) is None:
+    if not reads_unlabelled(parse_strategy(text)):
         values = {name: value for name, value in values.items() if name != "unlabelled"}
     return {**values, **fields, STRATEGY: with_arguments(text, inner) if inner else text}
 
@@ -81,7 +80,7 @@ def make_space(recipe: Recipe, source: Source, train_set: Dataset, declared: dic
     """
     declared = dict(declared) if declared is not None else None
     texts = _strategies(recipe, source, declared)
-    if recipe.unlabelled is not None and all(unlabelled_stream(parse_strategy(text).terms) is None for text in texts):
+    if recipe.unlabelled is not None and not any(reads_unlabelled(parse_strategy(text)) for text in texts):
         unlabelled_used(parse_strategy(texts[-1]))
     if declared is not None:
         _known(declared, texts)
@@ -122,7 +121,7 @@ def make_space(recipe: Recipe, source: Source, train_set: Dataset, declared: dic
     return Searched(
         space, space.starts({text: _defaults(recipe, source, text, train_set) for text in texts}),
         min((least for least, s in zip(epochs, solved, strict=True) if not s), default=1),
-        all(solved) and train_set.task == "classification" and recipe.metric in ("auto", "accuracy"),
+        all(solved) and not any(parse_strategy(text).before for text in texts) and train_set.task == "classification" and recipe.metric in ("auto", "accuracy"),
     )  # fmt: skip
 
 
@@ -302,7 +301,13 @@ def _epochs(recipe: Recipe, source: Source, text: str, train_set: Dataset, branc
 def _defaults(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> dict[str, Any]:
     """What `fit` would take for each parameter."""
     settings = settings_of(recipe)
-    options = resolve(settings.optimisation, len(train_set), settings.feeding.batch_size, pretrained=source.pretrained)
+    options = resolve(
+        settings.optimisation,
+        len(train_set),
+        settings.feeding.batch_size,
+        pretrained=source.pretrained,
+        modality=source.preprocessing.modality,
+    )
     fields = {name: getattr(recipe, name) for name in FIELDS if name in Recipe.model_fields}
     fields |= {"epochs": options.epochs, "lr": options.lr}
     fields["layer"] = source.layers[-1].name if recipe.layer in ("last", "auto") else recipe.layer

@@ -191,9 +191,9 @@ class Bench:
         return self.scoring.watch(found, labels, self.learning.classes)
 
     def _source(self, recipe: Recipe, *, all_layers: bool) -> Source:
-        key = (recipe.source, recipe.arch, recipe.image_size, all_layers)
+        key = (recipe.source, *recipe.reading.values(), all_layers)
         if key not in self.sources:
-            source = load_source(recipe.source, arch=recipe.arch, image_size=recipe.input_size)
+            source = load_source(recipe.source, **recipe.reading)
             if all_layers:  # one pass over the images makes the features of every layer
                 device = str(pick_device(recipe.device))
                 extract_layers(source, self.learning, cache_dir=cache_root(), device=device, workers=recipe.workers)

@@ -13,18 +13,23 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import SEQUENCES
+from headstart.data.text_lengths import token_facts, token_sentences
+from headstart.data.wording import Worded, said_again, worded
 from headstart.deploy.held_out import save_held_out
-from headstart.errors import RecipeError, sentence
+from headstart.errors import HeadstartError, RecipeError, sentence
 from headstart.evaluation.calibration import calibration
 from headstart.evaluation.pictures import collect_pictures
 from headstart.evaluation.report import write_report
 from headstart.evaluation.scoring.catalogue import SCORING
+from headstart.evaluation.telling import Reading
+from headstart.evaluation.texts import collect_texts
 from headstart.evaluation.verdict import verdict
 from headstart.folder import cache_root, read_json, write_json, write_text
 from headstart.progress import Progress
 from headstart.recipe import Recipe
 from headstart.run import Run
 from headstart.sources import load_source
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
@@ -40,7 +45,7 @@ from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
 from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
-from headstart.verbs.settings import check_obeyed, check_recipe, settings_of
+from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
 
 
@@ -51,6 +56,16 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
 
         work_through_sequences(plan, work, progress=progress)
         return
+    try:
+        _work_through(plan, work, out, keep_head=keep_head, progress=progress)
+    except HeadstartError as error:
+        known = (work / "data.json").exists()
+        raise said_again(
+            error, read_json(work / "data.json").get("modality", "image") if known else "image"
+        ) from error.__cause__
+
+
+def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Progress) -> None:
     clock, cache = Clock(), cache_root()
     budget = read_budget(plan.budget)
     until = time.perf_counter() + budget if budget else None
@@ -62,12 +77,21 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     scoring = SCORING[target.dataset.task]
     metric = scoring.check_metric(plan.metric, target.classes)
     check_obeyed(plan, target.dataset.task)
+    modality = target.dataset.modality
+    check_inputs(plan, modality)
+    progress = Worded(progress, modality)
     same_data(work, target)
     write_json(work / "data.json", target.info)
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
+    check_modality(source, target.dataset.modality)
     progress.say(f"source {source.name}: {source.report.line()}")
+    if target.dataset.modality == "text":
+        target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
+        for line in token_sentences(tokens, source.name):
+            progress.say(line)
+        write_json(work / "data.json", target.info)
     pretrained = source.pretrained
     settings = settings_of(plan, target.unlabelled)
     if plan.strategy == "auto" or until is not None:
@@ -147,7 +171,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
                 progress=progress,
             )
     specs = scoring.metrics(target.classes)
-    judged = verdict(result["gains"], metric=metric, spec=specs[metric])
+    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), modality)
     table = stage_table(source, strategy, moved.stages, moved.options)
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
@@ -157,11 +181,16 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
         save(work, source, moved, target, judged["why"], metric, result["target"], plan, temperature)
         if outcome.held is not None:
             save_held_out(work / "model", outcome.held)
-        worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
-        if target.dataset.modality == "image":
-            write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         if "tensorboard" in plan.log:
             tensorboard(work / "events", outcome.history)
+    with clock("mistakes"):
+        worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
+        if modality == "image":
+            write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
+        else:
+            reading = Reading(moved.backbone if moved.moved else moved.reads.backbone, moved.head, source.preprocessing)
+            found = collect_texts(target.dataset, test_set, worst, outcome.target, moved.task, reading, seed=plan.seed)
+            write_json(work / "texts.json", found)
     check = None
     if plan.verify:
         with clock("verify"):
@@ -169,7 +198,7 @@ def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progre
     write_json(
         work / "metrics.json",
         {
-            "task": moved.task.name, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
+            "task": moved.task.name, "modality": modality, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
             "seeds": over_seeds(scores, plan),
             "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
             | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
@@ -222,7 +251,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
         plan = plan.model_copy(update={"source": read_json(ranked)["chosen"]})
     if layered.exists():
         open_ = "auto" in (plan.strategy, plan.layer)
-        source = load_source(plan.source, arch=plan.arch, image_size=plan.input_size)
+        source = load_source(plan.source, **plan.reading)
         return source, read_json(layered)["chosen"] if open_ else plan.layer
     source, ranking, layers = find_source(plan, target, device=device, progress=progress)
     if ranking:

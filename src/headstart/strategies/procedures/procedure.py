@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -86,12 +86,29 @@ class Procedure:
             for penalty in penalties.values():
                 watching.enter_context(penalty.watching(model, batch))
             features = model.backbone(inputs)
+        if batch.mixing is not None:
+            features, batch = mixed_features(features, batch)
         outputs = model.head(model.dropout(features))
         n = len(batch)
         seen = Seen(model, batch, features[:n], outputs[:n], progress, start, weights=batch.weights)
         if batch.target is not None:
             seen.target_features, seen.target_outputs = features[n:], outputs[n:]
         return weigh(seen, penalties)
+
+
+def mixed_features(features: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, Batch]:
+    """Mixup of sentence vectors: ``lam f_i + (1 - lam) f_j`` and the targets alike, j the input before i in the batch.
+
+    Guo, Mao, Zhang, *Augmenting Data with Mixup for Sentence Classification*, 2019 (senMixup: the vector that the head reads). What
+    stands behind the labelled inputs stays as it is. A piece of a batch that is cut to fit into memory mixes among itself.
+    """
+    assert batch.mixing is not None and batch.targets is not None
+    n = len(batch)
+    share = batch.mixing.to(features.dtype).unsqueeze(1)
+    mine = share * features[:n] + (1 - share) * features[:n].roll(1, 0)
+    lam = batch.mixing.view(-1, *[1] * (batch.targets.ndim - 1))
+    targets = lam * batch.targets + (1 - lam) * batch.targets.roll(1, 0)
+    return torch.cat([mine, features[n:]]), replace(batch, targets=targets, mixing=None)
 
 
 def weigh(seen: Seen, penalties: Mapping[str, Penalty]) -> Seen:

@@ -15,6 +15,7 @@ from headstart.strategies.terms.early_learning import EarlyLearning
 from headstart.strategies.terms.ewc import EWC
 from headstart.strategies.terms.l2sp import L2SP
 from headstart.strategies.terms.lwf import LwF
+from headstart.strategies.terms.mixout import Mixout
 from headstart.strategies.terms.small_loss import SmallLoss
 from headstart.strategies.terms.stochnorm import StochNorm
 from headstart.strategies.terms.term import Term
@@ -48,6 +49,9 @@ TERMS: Table[Part[Term]] = Table(
         ),
         "stochnorm": Part(
             StochNorm, {"p": 0.5}, "batch norms that draw between the batch's statistics and the moving ones (Kou et al. 2020)"
+        ),
+        "mixout": Part(
+            Mixout, {"p": 0.7}, "weights that fall back to the source's at random in each step (Lee et al. 2020)"
         ),
         "lwf": Part(
             LwF, {"weight": 1.0, "temperature": 2.0}, "the source's outputs on the same images kept (Li & Hoiem 2016)"

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from headstart.data.batch import Batch
+from headstart.data.text_preprocessing import MASK
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.delta import as_channels, attended_distance, channel_attention, channels_last
 from headstart.functional.l2sp import squared_distance
@@ -64,6 +65,8 @@ class DELTA(Term):
             check_argument(self.name, key, value, value >= 1 and value == int(value), "a whole number from 1 on")
 
     def bind(self, start: Start) -> Penalty:
+        if getattr(start.model.backbone, "window", None) is not None:
+            raise _refused("compares texts token by token, and these are cut into chunks", "chunks", "truncated texts")
         return _Maps(self, start)
 
     def describe(self) -> str:
@@ -111,6 +114,9 @@ class _Maps(Penalty):
         total = self.term.head_weight * squared_distance(self.head, self.origin)
         for name in self.names:
             value, anchor = as_channels(self.now[name]), as_channels(self.then[name])
+            if not seen.batch.inputs.is_floating_point():
+                counts = token_weights(seen.batch.inputs[:, MASK])
+                value, anchor = value * counts, anchor * counts
             attention = self.attention[name]
             if attention is None:
                 attention = torch.full((value.shape[2],), 1 / value.shape[2], device=value.device)
@@ -134,6 +140,10 @@ def _stages(start: Start, n: int) -> list[str]:
 def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor | None]:
     """The attention of each stage's channels, from the rise of the loss without each."""
     batches = list(sample(start, n))
+    if not batches[0].inputs.is_floating_point():
+        raise _refused(
+            "would run the whole network on each text once for each channel to find its attention", "rise", "equal"
+        )
     features = [start.frozen(batch.inputs).float() for batch in batches]
     targets = [batch.targets for batch in batches if batch.targets is not None]
     head = _solved_head(start, torch.cat(features), torch.cat(targets))
@@ -154,6 +164,12 @@ def _by_rise(start: Start, names: list[str], n: int) -> dict[str, torch.Tensor |
             rise = rise.to(more.device) + more if len(rise) else more
         found[name] = channel_attention(rise)
     return found
+
+
+def token_weights(mask: torch.Tensor) -> torch.Tensor:
+    """(B, T, 1) from a mask (B, T): what padding leaves of a squared mean over T places is the mean over the tokens alone."""
+    share = mask.float()
+    return (share * share.shape[1] / share.sum(1, keepdim=True).clamp(min=1)).sqrt().unsqueeze(-1)
 
 
 def _switched_off(value: torch.Tensor, channels: range) -> torch.Tensor:

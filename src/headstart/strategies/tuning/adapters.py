@@ -49,7 +49,7 @@ def reached(backbone: nn.Module, size: int) -> set[str]:
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, _output, name=name: called.add(name))
         for name, module in backbone.named_modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d))
+        if _carries(module)
     ]
     first = next(backbone.parameters())
     try:
@@ -59,6 +59,15 @@ def reached(backbone: nn.Module, size: int) -> set[str]:
         for hook in hooks:
             hook.remove()
     return called
+
+
+def transposed(module: nn.Module) -> bool:
+    """Whether it is the linear layer of GPT-2 (``Conv1D`` of transformers), whose weight is (in, out)."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
+
+
+def _carries(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, nn.Conv2d)) or transposed(module)
 
 
 def targets(backbone: nn.Module, layers: Sequence[Layer], size: int, *, grouped: bool) -> tuple[list[str], list[str]]:
@@ -72,7 +81,7 @@ def targets(backbone: nn.Module, layers: Sequence[Layer], size: int, *, grouped:
     good: list[str] = []
     left: list[str] = []
     for name, module in backbone.named_modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)) and any(name == i or name.startswith(f"{i}.") for i in inside):
+        if _carries(module) and any(name == i or name.startswith(f"{i}.") for i in inside):
             fits = name in called and (grouped or not isinstance(module, nn.Conv2d) or module.groups == 1)
             (good if fits else left).append(name)
     return good, left

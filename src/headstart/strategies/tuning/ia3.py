@@ -18,6 +18,7 @@ from headstart.strategies.tuning.adapters import (
     refuse_nothing,
     require_peft,
     targets,
+    transposed,
 )
 from headstart.strategies.tuning.few import BN, Few
 
@@ -68,14 +69,20 @@ class IA3(Few):
 
 
 def mlps(backbone: nn.Module, names: Sequence[str]) -> tuple[set[str], set[str]]:
-    """The first and the second linear layer of each MLP: siblings, one from width d to h > d, the next from h to d."""
+    """The first and the second linear layer of each MLP: siblings, or cousins as in BERT, one from width d to h > d, the next from h to d."""
     first, second = set(), set()
     for a, b in pairwise(names):
         one, two = backbone.get_submodule(a), backbone.get_submodule(b)
-        siblings = a.rpartition(".")[0] == b.rpartition(".")[0]
-        if siblings and isinstance(one, nn.Linear) and isinstance(two, nn.Linear):
-            wide = one.out_features == two.in_features > one.in_features
-            if wide and one.in_features == two.out_features:
+        siblings = a.split(".")[:-1] == b.split(".")[:-1] or a.split(".")[:-2] == b.split(".")[:-2]
+        if siblings and not isinstance(one, nn.Conv2d) and not isinstance(two, nn.Conv2d):
+            (out, inside), (back, inner) = _sides(one), _sides(two)
+            if out == inner > inside == back:
                 first.add(a)
                 second.add(b)
     return first, second
+
+
+def _sides(module: nn.Module) -> tuple[int, int]:
+    """(out, in) of a linear layer."""
+    rows, columns = module.weight.shape  # type: ignore[union-attr, misc]
+    return (columns, rows) if transposed(module) else (rows, columns)

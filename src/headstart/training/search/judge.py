@@ -130,7 +130,7 @@ def judge(
 
         moved = transfer(
             source, strategy, dataset.classes, train_set, held_out if strategy.procedure.by_steps else None, own, seed=seed,
-            score=score, metric=metric, layer=layer, head=head(k, train_set) if head and strategy.solved_head else None,
+            score=score, metric=metric, layer=layer, head=head(k, train_set) if head and strategy.solved_head and not strategy.before else None,
             progress=SILENT, on_epoch=hook, **how,
         )  # fmt: skip
         if strategy.procedure.by_steps and not best_epoch:

@@ -1,0 +1,56 @@
+"""Batches of texts for a forward pass alone: as many tokens in each, and no text padded further than its own length asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from headstart.data.batch import Batch
+from headstart.data.dataset import Dataset
+from headstart.data.text_loader import text_batches
+from headstart.data.text_preprocessing import TextPreprocessing
+
+WINDOW = 8192
+"""Texts that are tokenised, and sorted by length, together."""
+STEP = 4
+"""A text is filled up to a multiple of so many tokens: its batch is of others that are filled up to the same, so that its features
+depend on no neighbour."""
+
+
+def encoded_batches(dataset: Dataset, preprocessing: TextPreprocessing, *, tokens: int) -> Iterator[Batch]:
+    """One pass over texts, those of a length together and the longest of :data:`WINDOW` first; ``Batch.index`` says which rows.
+
+    Args:
+        tokens: of a batch at most, padding included; one text at least.
+    """
+    if preprocessing.long != "truncate":
+        rows = np.arange(len(dataset))
+        yield from text_batches(
+            dataset, preprocessing, rows, batch_size=max(1, tokens // preprocessing.size), shuffle_seed=None
+        )
+        return
+    pad = preprocessing.tokenizer.pad_token_id
+    for first in range(0, len(dataset), WINDOW):
+        given = preprocessing.encode([dataset.inputs[i] for i in range(first, min(first + WINDOW, len(dataset)))])
+        ids, types = given["input_ids"], given.get("token_type_ids")
+        lengths = np.array([len(one) for one in ids])
+        filled = np.maximum(-(-lengths // STEP) * STEP, STEP)
+        filled = np.maximum(np.minimum(filled, preprocessing.size), lengths)
+        order = np.argsort(-filled, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(filled[order])) + 1):
+            width = int(filled[rows[0]])
+            at_once = max(1, tokens // width)
+            for start in range(0, len(rows), at_once):
+                some = rows[start : start + at_once]
+                planes = np.zeros((len(some), 3, width), dtype=np.int64)
+                planes[:, 0] = pad
+                for k, i in enumerate(some):
+                    planes[k, 0, : lengths[i]] = ids[i]
+                    planes[k, 1, : lengths[i]] = 1
+                    if types is not None:
+                        planes[k, 2, : lengths[i]] = types[i]
+                index = torch.as_tensor(first + some)
+                labels = None if dataset.labels is None else torch.as_tensor(dataset.labels[index.numpy()])
+                yield Batch(torch.from_numpy(planes), labels, index)

@@ -1,0 +1,66 @@
+"""`fit` on a table of texts with a phase before the strategy: run folder, baselines, the saved model opens and says the same."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import headstart
+from headstart.errors import HandshakeError
+
+_spec = importlib.util.spec_from_file_location(
+    "text_problem", Path(__file__).parents[1] / "strategies" / "text_problem.py"
+)
+problem = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(problem)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    home = tmp_path_factory.mktemp("texts")
+    problem.tiny(home / "bert")
+    data = problem.sentences(45)
+    names = [data.classes[i] for i in data.labels]
+    pd.DataFrame({"text": data.inputs, "label": names}).to_csv(home / "t.csv", index=False)
+    return home
+
+
+def fit(here, tmp_path, strategy, **options):
+    return headstart.fit(
+        str(here / "t.csv"),
+        source=str(here / "bert"),
+        strategy=strategy,
+        out=tmp_path / "run",
+        **{"baselines": "none", **options},
+    )
+
+
+def test_setfit_is_saved_and_compared_with_names_alone(here, tmp_path):
+    run = fit(here, tmp_path, "mlm(epochs=2)>setfit(lr=0.003)", baselines="probe,classical,zeroshot")
+    facts = run.metrics
+    assert set(facts["baselines"]) == {"probe", "classical", "zeroshot"}
+    assert facts["reload_check"]["ok"], "the weights that were saved are those that were tuned"
+    before = facts["strategy"]["before"]
+    assert [p["steps"] for p in before] == [4, 40] and before[1]["loss"][1] < before[1]["loss"][0]
+    assert facts["transfer_gain"]["versus"] == "classical", (
+        "names alone use a source, so they are not what transfer has to beat"
+    )
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "SetFit" in report and "zero-shot from names" in report
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text(encoding="utf-8"))["model_type"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"strategy": "setfit", "epochs": 3}, "say it in the phase, as in setfit"),
+        ({"strategy": "mlm>finetune", "budget": "60s"}, "time of a phase that prepares the source is not forecast"),
+        ({"strategy": "finetune", "cutmix": 0.2}, "cutmix"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(here, tmp_path, options, words):
+    with pytest.raises(HandshakeError, match=words):
+        fit(here, tmp_path, **options)
+    assert not (tmp_path / "run").exists()
