@@ -124,7 +124,7 @@ def test_a_marian_with_two_sentencepieces_opens(tmp_path):
     inputs = source.preprocessing(["a red cat"], ["红猫"])
     assert source.preprocessing.text(inputs[0, LABELS].tolist()) == "红猫"
     read = inputs[0, 0][inputs[0, 1] == 1].tolist()
-    assert [source.preprocessing.tokenizer.convert_ids_to_tokens(i) for i in read][0].startswith("▁") and read[-1] == 0
+    assert source.preprocessing.tokenizer.convert_ids_to_tokens(read[0]).startswith("▁") and read[-1] == 0
     assert source.preprocessing.lengths(["红猫"], target=True)[0] == int((inputs[0, LABELS] != NONE).sum())
 
 

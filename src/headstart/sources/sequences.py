@@ -136,12 +136,17 @@ def new_config(kind: str, vocabulary: int, width: int, blocks: int, longest: int
     """The configuration of a new model: ``kind`` of :data:`KINDS`, its sides alike, feed-forward layers four times as wide."""
     from transformers import BartConfig, MarianConfig, T5Config
 
-    special = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "vocab_size": vocabulary}
+    special: dict[str, Any] = {
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "decoder_start_token_id": 0,
+        "vocab_size": vocabulary,
+    }
     if kind == "t5":
         return T5Config(
             **special, d_model=width, d_kv=width // 4, d_ff=4 * width, num_layers=blocks, num_decoder_layers=blocks, num_heads=4
         )  # fmt: skip
-    made = MarianConfig if kind == "marian" else BartConfig
+    made: Any = MarianConfig if kind == "marian" else BartConfig
     return made(
         **special, d_model=width, encoder_layers=blocks, decoder_layers=blocks, encoder_attention_heads=4, decoder_attention_heads=4,
         encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width, max_position_embeddings=longest + 2, scale_embedding=True,

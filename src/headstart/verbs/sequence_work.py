@@ -58,10 +58,11 @@ def work_through_sequences(plan: Recipe, work: Path, *, progress: Progress) -> N
     same_data(work, target)
     train_set, test_set = target.split("train"), target.split("test")
     assert train_set.labels is not None and test_set.labels is not None
+    learned = [*train_set.inputs, *train_set.labels.tolist()]
     with clock("source"):
         source = load_sequences(
             plan.source, max_length=plan.max_length, prefix=plan.prefix, task=target.dataset.task,
-            texts=lambda: [*train_set.inputs, *train_set.labels],
+            texts=lambda: learned,
         )  # fmt: skip
     progress.say(f"source {source.name}: {source.description or source.report.line()}")
     info = {**target.info, "truncated": (cut := truncated(source, target))}
