@@ -26,7 +26,7 @@ from results_text_tables import END, START, tables
 
 LABELS = ("5", "10", "50", "all")
 STRATEGIES = (
-    "probe", "setfit", "finetune", "last(2)", "probe>finetune", "gradual", "finetune(layer_decay=0.8)", "lora", "finetune+l2sp", "finetune+mixout",
+    "probe", "setfit", "finetune", "last(2)", "probe>finetune", "ulmfit", "finetune(layer_decay=0.8)", "lora", "finetune+l2sp", "finetune+mixout",
 )  # fmt: skip
 OTHERS = ("classical", "scratch", "zeroshot")
 PEER = "setfit 1.2 (peer)"
@@ -49,14 +49,17 @@ def fitted(problem: Problem, method: str, seed: int) -> np.ndarray:
     from headstart.training.transfer import Settings, probabilities, transfer
 
     if method == "classical":
-        from headstart.evaluation.classical import classical
+        from headstart.tasks.classification import Classification
+        from headstart.training.classical import fit_classical
 
-        return classical(problem.train, problem.test, seed=seed).argmax(1)
+        assert problem.train.labels is not None
+        model = fit_classical(problem.train.inputs, problem.train.labels, Classification(problem.train.classes), seed=seed)
+        return model.predict(problem.test.inputs).argmax(1)
     source, cpu = load_source("bundled/minilm"), torch.device("cpu")
     if method == "zeroshot":
-        from headstart.ranking.zeroshot import zeroshot
+        from headstart.features.zero_shot import zero_shot
 
-        return zeroshot(source, problem.test, problem.train.classes, cache_dir=cache_root()).argmax(1)
+        return zero_shot(source, problem.train.classes, problem.test, cache_dir=cache_root()).argmax(1)
     strategy = parse_strategy("finetune" if method == "scratch" else method)
     where: dict[str, Any] = {"device": cpu, "cache_dir": cache_root(), "progress": SILENT}
     moved = transfer(
