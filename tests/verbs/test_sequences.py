@@ -184,7 +184,8 @@ def test_summaries_and_comparison(tmp_path):
     assert m["baselines"]["lead"]["rouge_l"]["value"] == pytest.approx(1.0)
     found = headstart.compare([r.path for r in runs])
     assert found["metric"] == "rouge_l"
-    assert [row["value"] for row in found["runs"]] == [r.metrics["target"]["rouge_l"]["value"] for r in runs]
+    wanted = [r.metrics["target"]["rouge_l"]["value"] for r in runs]
+    assert [row["value"] for row in found["runs"]] == pytest.approx(wanted)
 
 
 @pytest.mark.slow
