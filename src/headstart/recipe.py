@@ -26,13 +26,13 @@ STEPWISE = (
 OF_TUNE = ("space", "trials", "sampler", "pruner", "folds", "storage")
 """What a recipe may say of a search beside these fields; `headstart tune` reads it."""
 
-BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot")
-"""What a run is compared with; of the last three those that are for its kind of inputs."""
+BASELINES = ("scratch", "probe", "raw_pixels", "classical", "zeroshot", "copy", "dictionary", "lead")
+"""What a run is compared with; of all but the first two those that are for its kind of inputs and its task."""
 
 METRICS = (
     "auto", "accuracy", "balanced_accuracy", "macro_f1", "mean_average_precision", "micro_f1", "rmse", "mae", "r2",
-    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5",
-    "hierarchical_distance", "f1", "exact_match", "precision", "recall",
+    "quadratic_kappa", "equal_error_rate", "tar_at_far_0.01", "tar_at_far_0.001", "recall_at_1", "recall_at_5", "mean_reciprocal_rank", "ndcg_at_10",
+    "hierarchical_distance", "f1", "exact_match", "precision", "recall", "bleu", "chrf", "rouge_l", "rouge_1", "rouge_2",
 )  # fmt: skip
 """Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
 
@@ -78,6 +78,8 @@ class Recipe(BaseModel):
         "hierarchical",
         "token_classification",
         "question_answering",
+        "translation",
+        "summarization",
     ] = Field(
         "auto",
         description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
@@ -194,10 +196,20 @@ class Recipe(BaseModel):
     metric: str = Field(
         "auto", description="What gains are measured in and the best epoch is chosen by; 'auto': the task's headline."
     )
-    embedding_loss: Literal["arcface", "triplet"] = Field("arcface", description="Loss of --task embedding.")
+    embedding_loss: Literal["arcface", "triplet", "ranking"] = Field(
+        "arcface", description="Loss of --task embedding; ranking is for pairs that belong together."
+    )
     embedding_size: int = Field(128, ge=2, description="Numbers of an embedding.")
     margin: float | None = Field(
         None, gt=0, lt=1.57, description="Margin of the embedding's loss; default 0.5 radians (arcface), 0.2 (triplet)."
+    )
+    beams: int = Field(1, ge=1, le=64, description="Texts kept while one is written (beam search); 1 is greedy.")
+    length_penalty: float = Field(1.0, description="Power of its length that a beam's log-probability is divided by.")
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a written text at most; default: 1.5 times the longest training target."
+    )
+    prefix: str | None = Field(
+        None, description="Text before each text, as T5's models expect; default: the source's own."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     workers: int | None = Field(None, ge=1, description="Threads that decode images; default: the cores.")
@@ -360,6 +372,8 @@ def _plain(key: str, value: Any) -> Any:
         if key == "source" and value.startswith("random/") and os.path.exists(value.removeprefix("random/")):
             return f"random/{os.path.abspath(value.removeprefix('random/'))}"
         named = key == "source" and value.partition("/")[0] in ("bundled", "timm", "torchvision", "hf", "random")
+        if value.count(",") == 1 and all(os.path.exists(part.strip()) for part in value.split(",")):
+            return ",".join(os.path.abspath(part.strip()) for part in value.split(","))  # two parallel files
         return os.path.abspath(value) if not named and os.path.exists(value) else value
     if key == "strategy":
         return compose(value)

@@ -52,6 +52,9 @@ Adapt = typer.Option(
     help="Adapt a copy of the model to these images: bn (batch-norm statistics) or tent; bn(prior=16), tent(lr=0.001).",
     show_default=False,
 )
+Beams = typer.Option(
+    None, "--beams", min=1, help="Texts kept while one is written (translation, summarization) [the run's].", show_default=False
+)  # fmt: skip
 Head = typer.Option(None, "--head", help="For a run of several tasks: which of them [its target].", show_default=False)
 
 

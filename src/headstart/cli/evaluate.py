@@ -7,6 +7,7 @@ import typer
 from headstart.cli.common import (
     AbstainBelow,
     Adapt,
+    Beams,
     Coverage,
     Device,
     Head,
@@ -53,6 +54,7 @@ def evaluate(
     tta: int = Tta,
     adapt: str = Adapt,
     head: str = Head,
+    beams: int = Beams,
     path_col: str = PathCol,
     text_col: str = TextCol,
     label_col: str = LabelCol,
@@ -82,6 +84,7 @@ def evaluate(
         tta=tta,
         adapt=adapt,
         head=head,
+        beams=beams,
         path_col=path_col,
         text_col=text_col,
         label_col=label_col,

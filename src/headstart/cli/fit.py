@@ -23,6 +23,8 @@ headstart fit reviews.csv --source bundled/minilm           texts: a column of s
 
 headstart fit labels.csv --strategy "l2sp(weight=0.1)" --epochs 20 --out runs/roses
 
+headstart fit pairs.tsv --task translation --text-col en --label-col zh --beams 4
+
 headstart fit recipe.yaml                                  the same options as keys of a YAML file
 
 headstart fit --resume                                     go on with the run that was stopped

@@ -14,7 +14,8 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "task": (
         str,
         DATA,
-        "classification, multilabel, regression, hierarchical, ordinal, embedding, token_classification or question_answering [auto: by the labels].",
+        "classification, multilabel, regression, hierarchical, ordinal, embedding, token_classification, question_answering, "
+        "translation or summarization [auto: by the labels].",
     ),
     "label_delimiter": (str, DATA, "What separates several labels in one cell of a table (multilabel)."),
     "order": (str, DATA, "Names of the ranks from low to high, with commas (ordinal) [by number]."),
@@ -66,7 +67,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "patience": (int, TRAIN, "Stop after this many epochs without a better validation score [a third of the epochs]."),
     "label_smoothing": (float, TRAIN, "Share of the target spread over all classes [0]."),
     "dropout": (float, TRAIN, "Dropout before the head [0]."),
-    "embedding_loss": (str, TRAIN, "arcface or triplet, for --task embedding [arcface]."),
+    "embedding_loss": (
+        str,
+        TRAIN,
+        "arcface, triplet, or ranking (pairs that belong together), for --task embedding [arcface].",
+    ),
     "embedding_size": (int, TRAIN, "Numbers of an embedding [128]."),
     "margin": (float, TRAIN, "Margin of the embedding's loss [0.5 radians for arcface, 0.2 for triplet]."),
     "precision": (str, TRAIN, "auto, fp32, bf16 or fp16 [auto]."),
@@ -112,6 +117,10 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "verify": (bool, PROOF, "Reload the saved model in a fresh process and compare its predictions [on]."),
     "lang": (str, PROOF, "Language of the report: en or zh [en]."),
     "log": (str, PROOF, "Also write: tensorboard."),
+    "beams": (int, TRAIN, "Texts kept while one is written, for translation and summarization; 1 is greedy [1]."),
+    "length_penalty": (float, TRAIN, "A beam's log-probability is divided by its length to this power [1]."),
+    "max_new_tokens": (int, TRAIN, "Tokens of a written text at most [1.5 times the longest training target]."),
+    "prefix": (str, TRAIN, "Text before each text, as T5's models expect [the source's own]."),
     "device": (str, MACHINE, "auto, cpu, cuda, cuda:1 or mps [auto]."),
     "workers": (int, MACHINE, "Threads that decode images [the cores]."),
 }

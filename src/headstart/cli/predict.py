@@ -7,6 +7,7 @@ import typer
 from headstart.cli.common import (
     AbstainBelow,
     Adapt,
+    Beams,
     Coverage,
     Device,
     Head,
@@ -32,6 +33,10 @@ headstart predict runs/flowers new_photos/ --coverage 0.9          sets of class
 headstart predict runs/flowers new_photos/ --abstain-below 0.7 --tta 4
 
 headstart predict runs/flowers night_photos/ --adapt tent          a copy of the model adapts to images that look different
+
+headstart predict runs/en-zh "Where is the station?" --beams 4          what a run of translation or summarization writes
+
+headstart predict runs/questions "how far is it" --search answers.csv --top 3          the nearest texts, by a run of --task embedding
 """
 
 
@@ -49,7 +54,15 @@ def predict(
     tta: int = Tta,
     adapt: str = Adapt,
     head: str = Head,
+    beams: int = Beams,
+    search: Path = typer.Option(
+        None,
+        "--search",
+        help="For embeddings of texts: the nearest ones in this table or file of lines.",
+        show_default=False,
+    ),
     text_col: str = TextCol,
+    top: int = typer.Option(None, "--top", min=1, help="How many of them for each input [5].", show_default=False),
     batch_size: int = typer.Option(64, "--batch-size", min=1, help="Images a forward pass."),
     device: str = Device,
     force: bool = typer.Option(False, "--force", help="Replace the file at --out."),
@@ -59,6 +72,8 @@ def predict(
     from headstart.errors import RunError, sentence
     from headstart.folder import write_text
     from headstart.verbs.predict import predict as work
+    from headstart.verbs.search import search as nearest
+    from headstart.verbs.sequence_predict import refuse, told
 
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         raise RunError(
@@ -66,10 +81,18 @@ def predict(
         )
     if out is not None and out.exists() and not force:
         raise RunError(sentence("the file exists and is not overwritten", got=str(out), fix="--force"))
-    table = work(
-        run, inputs, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head, text_col=text_col, batch_size=batch_size,
-        device=device, progress=progress(quiet or json),
-    )  # fmt: skip
+    if search is not None:
+        refuse(run, told([("coverage", coverage, None), ("sets", sets, "lac"), ("abstain_below", abstain_below, None), ("tta", tta, 1), ("adapt", adapt, None), ("head", head, None), ("beams", beams, None)]), "a search")  # fmt: skip
+        table = nearest(
+            run, inputs, search, top=top or 5, text_col=text_col, batch_size=batch_size, device=device, progress=progress(quiet or json)
+        )  # fmt: skip
+    elif top is not None:
+        raise RunError(sentence("--top is how many --search gives", got=top, fix="--search corpus.csv"))
+    else:
+        table = work(
+            run, inputs, text_col=text_col, coverage=coverage, sets=sets, abstain_below=abstain_below, tta=tta, adapt=adapt, head=head,
+            beams=beams, batch_size=batch_size, device=device, progress=progress(quiet or json),
+        )  # fmt: skip
     as_json = table.to_json(orient="records", force_ascii=False, indent=1, double_precision=6)
     as_csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     if out is not None:

@@ -16,6 +16,8 @@ headstart pretrain birds/ --arch timm/resnet18 --image-size 96 --epochs 40 --out
 headstart fit my_birds/ --source sources/birds --source-data birds/
 
 headstart pretrain reviews.csv --arch bundled/minilm --out sources/reviews      texts: its configuration and tokenizer
+
+headstart pretrain pairs.tsv --task translation --text-col en --label-col zh --arch transformers/marian
 """
 LEFT_OUT = ("source_data", "labels_per_class", "layer", "budget", "freeze", "unlabelled")
 
@@ -25,7 +27,7 @@ def pretrain(
     arch: str = typer.Option(
         "timm/resnet18",
         "--arch",
-        help="Architecture that starts from random weights: timm/NAME, torchvision/NAME, or a source of texts.",
+        help="Architecture that starts from random weights: timm/NAME, torchvision/NAME, transformers/NAME, or a source of texts.",
     ),
     source: str = typer.Option(
         None, "--source", "-s", help="Start from this source instead of random weights.", show_default=False

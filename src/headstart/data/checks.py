@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.data.scan import ScanResult
 from headstart.data.text_scan import TextScan
 
@@ -38,12 +38,16 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     looks = [pair for pair in looks if frozenset(pair) not in exact]
     leaks = [group for group in copies if len({dataset.splits[i] for i in group}) > 1]
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
-    conflicts = [group for group in copies if len({_label(dataset, i) for i in group}) > 1]
+    several = dataset.task in SEQUENCES  # a text may be translated in more ways than one
+    conflicts = [group for group in copies if not several and len({_label(dataset, i) for i in group}) > 1]
     # pictures that look alike may well be of two classes; texts of nearly the same words hardly
     near_conflicts = [
-        (i, j) for i, j in looks if dataset.modality == "text" and _label(dataset, i) != _label(dataset, j)
+        (i, j)
+        for i, j in looks
+        if dataset.modality == "text" and not several and _label(dataset, i) != _label(dataset, j)
     ]
-    few = {name: n for name, n in counts.items() if n < FEW}
+    crowds = dataset.task != "embedding"  # identities are many and small
+    few = {name: n for name, n in counts.items() if n < FEW and crowds}
     info: dict[str, Any] = {
         "root": dataset.root,
         "layout": dataset.layout,

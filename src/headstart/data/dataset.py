@@ -18,6 +18,9 @@ the ``str`` itself, or a pair of them."""
 
 MODALITIES = ("image", "text")
 
+SEQUENCES = ("translation", "summarization")
+"""Tasks whose label is a text."""
+
 STAND_INS = {
     "multilabel": "each image's rarest label", "regression": "fifths of the quantity", "ordinal": "the ranks",
     "embedding": "the identities", "hierarchical": "the leaves",
@@ -34,7 +37,8 @@ class Dataset:
         images: n references, see :data:`Reference`.
         labels: what is known of each image, by ``task``: int64 (n,), an index into ``classes`` (classification, ordinal: the rank,
             embedding: the identity, hierarchical: the leaf); float32 (n, K) of 0 and 1 (multilabel); float64 (n,)
-            (regression); objects (n,) of :mod:`headstart.data.annotations` (spans, answers). ``None`` where the images have no labels.
+            (regression); object (n,) of str (translation, summarization), or of :mod:`headstart.data.annotations` (spans, answers). ``None``
+            where the images have no labels.
         classes: the names, in the order of the indices or columns; for regression the name of the quantity.
         splits: n strings out of ``"train"``, ``"valid"``, ``"test"``, or ``""`` where the layout gives none.
         groups: n strings; images that share one must stay in one split (a patient, a lot, a video); or ``None``.
@@ -120,7 +124,7 @@ class Dataset:
         assert self.labels is not None, "counts of an unlabelled data set"
         if self.several:
             return self.held.sum(0).astype(np.int64)
-        if self.task == "regression":
+        if self.task in ("regression", *SEQUENCES):
             return np.array([len(self.labels)])
         return np.bincount(self.labels, minlength=len(self.classes))
 
@@ -128,7 +132,7 @@ class Dataset:
         """The label of one image as people write it: names joined by a bar, a number, a name."""
         assert self.labels is not None, "the label of an unlabelled image"
         label = self.labels[index]
-        if self.annotated:
+        if self.annotated or self.task in SEQUENCES:
             return str(label)
         if self.task == "multilabel":
             return "|".join(name for name, has in zip(self.classes, label, strict=True) if has) or "none"
@@ -153,6 +157,8 @@ class Dataset:
         A quantity is cut into fifths by size; an image with several labels counts for the rarest of them.
         """
         assert self.labels is not None, "strata of an unlabelled data set"
+        if self.task in SEQUENCES:
+            return np.zeros(len(self.labels), dtype=np.int64), self.classes
         if self.task == "regression":
             edges = np.unique(np.quantile(self.labels, [0.2, 0.4, 0.6, 0.8]))
             bins = np.unique(np.searchsorted(edges, self.labels, side="right"), return_inverse=True)[1]
@@ -192,7 +198,8 @@ class Dataset:
         if self.annotated:
             h.update("\0".join(map(repr, self.labels)).encode())  # type: ignore[arg-type]
         elif self.labels is not None:
-            h.update(np.ascontiguousarray(self.labels).tobytes())
+            texts = self.task in SEQUENCES
+            h.update("\0".join(self.labels).encode() if texts else np.ascontiguousarray(self.labels).tobytes())
         h.update("\0".join(map(str, self.splits)).encode())
         return h.hexdigest()[:16]
 

@@ -8,19 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import DataError, near, sentence
 
 TASKS = (
-    "classification",
-    "multilabel",
-    "regression",
-    "ordinal",
-    "embedding",
-    "hierarchical",
-    "token_classification",
-    "question_answering",
-)
+    "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical", "token_classification", "question_answering",
+    *SEQUENCES,
+)  # fmt: skip
 DELIMITERS = ("|", ";", ",")
 LEVEL = "/"
 """Between the names of a nested class: ``animal/dog``."""

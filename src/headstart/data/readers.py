@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from headstart.data.annotated_reader import read_annotated
-from headstart.data.dataset import Dataset, Reference
+from headstart.data.dataset import SEQUENCES, Dataset, Reference
 from headstart.data.images import INSIDE, is_image
 from headstart.data.kinds import kind_of_inputs
 from headstart.data.labels import LEVEL, TASKS, of_arrays, of_folders
+from headstart.data.partners import read_partners
+from headstart.data.sequence_reader import read_sequences
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import read_table
 from headstart.data.text_files import SPLITS
@@ -63,6 +65,14 @@ def read_dataset(
         close = near(task, TASKS, 1)
         fix = f"--task {close[0]}" if close else None
         raise DataError(sentence("unknown task", got=task, allowed=["auto", *TASKS], fix=fix))
+    if task in SEQUENCES:
+        return read_sequences(
+            data, task=task, text_col=text_col, label_col=label_col, split_col=split_col, group=group,
+            idle={"path_col": path_col, "label_delimiter": label_delimiter, "order": order},
+        )  # fmt: skip
+    if task == "embedding" and text_col is not None and "," in text_col and label_col is None:
+        idle = {"path_col": path_col, "label_delimiter": label_delimiter, "order": order}
+        return read_partners(data, text_col=text_col, split_col=split_col, group=group, idle=idle)
     if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], str):
         read = read_text_arrays if are_texts(data[0]) else _arrays
         return read(*data, task=task, order=order)

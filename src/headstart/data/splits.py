@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import DataError, near, sentence
 
 
@@ -133,13 +133,10 @@ def _check_enough(dataset: Dataset) -> None:
         DataError: one class only; a class with one image; a label that every image has.
     """
     names, counts, one = dataset.classes, dataset.counts, dataset.modality
-    if dataset.task == "regression":
+    if dataset.task in ("regression", *SEQUENCES):
         if len(dataset) < 10:
-            raise DataError(
-                sentence(
-                    f"too few {one}s to learn a quantity from", where=dataset.root, got=len(dataset), allowed=">= 10"
-                )
-            )
+            what = "pairs to learn" if dataset.task in SEQUENCES else f"{one}s to learn a quantity"
+            raise DataError(sentence(f"too few {what} from", where=dataset.root, got=len(dataset), allowed=">= 10"))
         return
     if dataset.annotated:
         if len(dataset) < 5:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -261,13 +262,24 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
             with path.open("rb") as opened:
                 if not any(sign in opened.readline() for sign in (b",", b";", b"\t", b"|", b" ", b":")):
                     separator = ","  # one column: nothing to be guessed from its letters
-            frame = pd.read_csv(path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows)
+            quoting: Any = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
+            frame = pd.read_csv(
+                path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows, quoting=quoting
+            )  # fmt: skip
     except (ValueError, OSError, csv.Error, pd.errors.ParserError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None
     frame.columns = [str(c).strip() for c in frame.columns]
     if not len(frame):
         raise DataError(sentence("the table has no rows", where=str(path)))
     return frame
+
+
+def _bare_quotes(path: Path) -> bool:
+    """Whether a TSV has cells that begin with a quotation mark and do not end with one: then marks are letters like others, and no
+    cell is quoted (read as quotes, they would swallow tabs and lines). All rows then have the same number of cells."""
+    cells = [line.rstrip(b"\r\n").split(b"\t") for line in path.read_bytes().splitlines(keepends=True) if line.strip()]
+    open_ = any(c[:1] == b'"' and (len(c) == 1 or c[-1:] != b'"' or c[1:-1].replace(b'""', b"").count(b'"')) for row in cells for c in row)  # fmt: skip
+    return open_ and len({len(row) for row in cells}) == 1
 
 
 def _looks_like_paths(column: pd.Series) -> bool:

@@ -156,7 +156,7 @@ def _task_charts(m: dict[str, Any], table: pd.DataFrame, data: dict[str, Any], w
                 x_label=words["cosine"],
             )
         }
-    if task in ("multilabel", "token_classification", "question_answering"):
+    if task in ("multilabel", "token_classification", "question_answering") or "examples" in m:
         return {}
     charts: dict[str, Any] = {"confusion": _confusion(table, data["classes"]), "per_class": _per_class(table, words)}
     if "calibration" in m:
@@ -215,6 +215,7 @@ def _curve_charts(run: Path, m: dict[str, Any], words: dict[str, str]) -> list[d
     metric = metric_word(m["metric"], words)
     wanted = [
         ("train_loss", words["train_loss"]),
+        *([("valid_loss", words["valid_score"].format(metric=words["loss"]))] if "examples" in m else []),
         (f"valid_{m['metric']}", words["valid_score"].format(metric=metric)),
         *((t, t) for t in terms),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from headstart.evaluation.gain import beyond_noise
 from headstart.evaluation.scoring.scoring import Metric
 
-NO_TRANSFER = ("scratch", "raw_pixels", "classical")
+NO_TRANSFER = ("scratch", "raw_pixels", "classical", "copy", "dictionary", "lead")
 """Baselines that use no source: what transfer has to beat."""
 Z_975, Z_80 = 1.959964, 0.841621
 SHARE = Metric()
@@ -16,7 +16,8 @@ METRICS_ZH = {
     "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1",
     "mean_average_precision": "平均精度均值", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "决定系数 R²",
     "quadratic_kappa": "二次加权 kappa", "equal_error_rate": "等错误率", "hierarchical_distance": "层级距离",
-    "f1": "F1", "exact_match": "完全匹配率", "precision": "精确率", "recall": "召回率", "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
+    "f1": "F1", "exact_match": "完全匹配率", "precision": "精确率", "recall": "召回率", "bleu": "BLEU", "chrf": "chrF", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L",
+    "recall_at_1": "Recall@1", "recall_at_5": "Recall@5", "mean_reciprocal_rank": "平均倒数排名", "ndcg_at_10": "nDCG@10", "tar_at_far_0.01": "TAR@FAR 0.01", "tar_at_far_0.001": "TAR@FAR 0.001",
 }  # fmt: skip
 NAMES = {
     "en": {
@@ -25,6 +26,9 @@ NAMES = {
         "classical": "logistic regression on TF-IDF",
         "probe": "the probe",
         "zeroshot": "the names of the classes alone",
+        "copy": "copying the text",
+        "dictionary": "a dictionary, word by word",
+        "lead": "the first sentences",
     },
     "zh": {
         "scratch": "从零训练",
@@ -32,6 +36,9 @@ NAMES = {
         "classical": "TF-IDF 上的逻辑回归",
         "probe": "线性探针",
         "zeroshot": "仅凭类别名称",
+        "copy": "照抄原文",
+        "dictionary": "逐词词典",
+        "lead": "开头几句",
     },
 }
 

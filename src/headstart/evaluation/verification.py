@@ -94,6 +94,32 @@ def found_among_nearest(embeddings: np.ndarray, labels: np.ndarray, ks: tuple[in
     return {k: np.where(alone, np.nan, np.concatenate(parts)) for k, parts in hits.items()}
 
 
+def places_of_own(embeddings: np.ndarray, labels: np.ndarray, *, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Of each input as a query among all others, float (n,) each; nan where no other has its identity.
+
+    The reciprocal rank ``1 / r`` of the first one of its identity (its mean is the MRR), and the normalised discounted cumulative gain::
+
+        nDCG@k = sum_{i <= k} rel_i / log2(i + 1)  /  sum_{i <= min(k, R)} 1 / log2(i + 1)
+
+    with rel_i = 1 where the i-th nearest has the identity, R of them in all (Jarvelin and Kekalainen 2002).
+    """
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    first, gained = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
+    for start in range(0, len(labels), 512):
+        similar = embeddings[start : start + 512] @ embeddings.T
+        rows = np.arange(start, start + len(similar))
+        similar[np.arange(len(similar)), rows] = -np.inf
+        order = np.argsort(-similar, axis=1, kind="stable")[:, :-1]  # itself is last
+        own = labels[order] == labels[rows, None]
+        count = own.sum(1)
+        has = count > 0
+        first[rows[has]] = 1 / (1 + own[has].argmax(1))
+        top = own[:, :k]
+        ideal = np.cumsum(np.pad(discount, (1, 0)))[np.minimum(count, k)]
+        gained[rows[has]] = ((top * discount[: top.shape[1]]).sum(1)[has]) / ideal[has]
+    return first, gained
+
+
 def nearest_other(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which other image is the nearest to each, int (n,), and the cosine to it."""
     index, value = np.zeros(len(embeddings), dtype=np.int64), np.zeros(len(embeddings))

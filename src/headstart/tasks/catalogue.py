@@ -6,6 +6,7 @@ from headstart.errors import RecipeError
 from headstart.tables import Table
 from headstart.tasks.classification import Classification
 from headstart.tasks.embedding import Embedding
+from headstart.tasks.generation import Summarization, Translation
 from headstart.tasks.hierarchical import Hierarchical
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.ordinal import Ordinal
@@ -19,7 +20,8 @@ TASKS: Table[type[Task]] = Table(
     {
         task.name: task
         for task in (
-            Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical, TokenClassification, QuestionAnswering,
+            Classification, Multilabel, Regression, Ordinal, Embedding, Hierarchical, TokenClassification, QuestionAnswering, Translation,
+            Summarization,
         )
     },
     RecipeError,

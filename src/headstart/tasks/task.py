@@ -21,7 +21,7 @@ class TaskOptions:
     Attributes:
         label_smoothing: share of the target spread over all classes.
         imbalance: see :func:`headstart.tasks.classification.class_weights`.
-        embedding_loss: ``"arcface"`` or ``"triplet"``.
+        embedding_loss: ``"arcface"``, ``"triplet"`` or ``"ranking"``.
         embedding_size: numbers of an embedding.
         margin: of the embedding's loss; ``None``: 0.5 radians for ArcFace, 0.2 for triplets.
         loss: see :mod:`headstart.tasks.losses`.

@@ -26,6 +26,7 @@ def evaluate(
     label_col: str | None = None,
     split_col: str | None = None,
     label_delimiter: str | None = None,
+    beams: int | None = None,
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def evaluate(
         head: as for :func:`headstart.predict`.
         coverage, sets, abstain_below, tta, adapt: as for :func:`headstart.predict`; scores of the sets and of what is answered come on
             top.
+        beams: for a run that writes texts: how many are kept while one is written; default: as the run was told.
         split: only this split of the data (``"test"``); default: ``test`` where the data names one, else everything.
 
     Returns:
@@ -52,6 +54,14 @@ def evaluate(
         DataError: a class that the model does not know, or no images in the split.
         RunError: ``run`` is no run folder.
     """
+    from headstart.deploy.generator import writes
+    from headstart.verbs.sequence_predict import evaluate_texts, for_writing, refuse, told
+
+    if writes(run):
+        refuse(run, told([("coverage", coverage, None), ("sets", sets, "lac"), ("abstain_below", abstain_below, None), ("tta", tta, 1), ("adapt", adapt, None), ("head", head, None), ("path_col", path_col, None), ("label_delimiter", label_delimiter, None)]))  # fmt: skip
+        columns = {"text_col": text_col, "label_col": label_col, "split_col": split_col}
+        return evaluate_texts(run, data, split=split, columns=columns, beams=beams, device=device, progress=progress)
+    for_writing(run, {"beams": beams})
     from headstart.data.labels import align
     from headstart.data.readers import read_dataset
     from headstart.data.scan import scan

@@ -29,6 +29,7 @@ def predict(
     tta: int = 1,
     adapt: str | None = None,
     head: str | None = None,
+    beams: int | None = None,
     text_col: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
@@ -50,6 +51,8 @@ def predict(
         adapt: ``"bn"`` or ``"tent"``: test-time adaptation of a copy of the model to the images of this call
             (:mod:`headstart.deploy.test_time`); the run stays as it is. Predictions then depend on what is predicted together.
         head: for a run of several tasks (:func:`headstart.multitask`): which of them; default: its target.
+        beams: for a run of translation or summarization, whose inputs are texts, tables or files of lines: how many texts are kept while
+            one is written; default: as the run was told. Its rows are ``path``, ``text`` and ``predicted``.
         batch_size: images a forward pass.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` ...
 
@@ -67,6 +70,15 @@ def predict(
     """
     import pandas as pd
 
+    from headstart.deploy.generator import writes
+    from headstart.verbs.sequence_predict import for_writing, predict_texts, refuse, told
+
+    if writes(run):
+        refuse(run, told([("coverage", coverage, None), ("sets", sets, "lac"), ("abstain_below", abstain_below, None), ("tta", tta, 1), ("adapt", adapt, None), ("head", head, None)]))  # fmt: skip
+        return predict_texts(
+            run, inputs, beams=beams, text_col=text_col, batch_size=batch_size, device=device, progress=progress
+        )
+    for_writing(run, {"beams": beams})
     check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "model" / "model.joblib").is_file():
         from headstart.verbs.adapt_predict import predict_rows

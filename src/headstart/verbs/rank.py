@@ -17,7 +17,7 @@ from headstart.sources.catalogue import bundled_sources
 from headstart.sources.source import Source
 from headstart.training.device import pick_device
 from headstart.verbs.prepare import Prepared, prepare
-from headstart.verbs.settings import refuse_by_token
+from headstart.verbs.settings import refuse_by_token, refuse_sequences
 
 
 def candidates(named: Sequence[str] = (), modality: str = "image") -> list[str]:
@@ -107,6 +107,7 @@ def rank(
         DataError: the data cannot be used; an unknown score; several scores, or ``by``, with ``layers``.
         SourceError: none of the sources could be loaded; ``layers`` without exactly one source.
     """
+    refuse_sequences(task)
     if layers and len(sources or ()) != 1:
         raise SourceError(
             sentence(

@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.data.augment import varies
 from headstart.data.checks import WORDS
-from headstart.data.dataset import Dataset
+from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.data.text_augment import with_files
 from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
@@ -27,6 +27,7 @@ def check_recipe(recipe: Recipe) -> None:
         RecipeError: a strategy or an option that cannot be read.
         HandshakeError: unlabelled images that nothing would learn from.
     """
+    refuse_sequences(recipe.task)
     strategy = None if recipe.strategy == "auto" else parse_strategy(recipe.strategy)
     settings_of(recipe)
     if recipe.unlabelled is not None:
@@ -37,6 +38,17 @@ def check_recipe(recipe: Recipe) -> None:
                 "the time of a phase that prepares the source is not forecast, so a budget could not be kept", got=recipe.strategy,
                 fix=f"leave out --budget, and say how long: --strategy '{strategy.before[0].name}(epochs=1)'",
             )
+        )  # fmt: skip
+
+
+def refuse_sequences(task: str) -> None:
+    """Raises:
+    RecipeError: a task whose label is a text, where the work is about heads on features.
+    """
+    if task in SEQUENCES:
+        raise RecipeError(
+            sentence("this verb compares heads on features, and a model that writes texts has none", where=f"--task {task}",
+                     fix=f"headstart fit DATA --task {task}")
         )  # fmt: skip
 
 
@@ -124,7 +136,7 @@ def augmented(recipe: Recipe, modality: str) -> Any:
 OF_TASKS = {
     "label_smoothing": "label_smoothing", "mixup": "mixing", "cutmix": "mixing", "embedding_loss": "embedding_loss",
     "embedding_size": "embedding_size", "margin": "margin", "loss": "loss", "calibrate": "calibration", "wise": "wise",
-    "source_data": "forgetting",
+    "source_data": "forgetting", "beams": "decoding", "length_penalty": "decoding", "max_new_tokens": "decoding", "prefix": "decoding",
 }  # fmt: skip
 """Options that only some tasks obey, and the word for them in :attr:`headstart.tasks.task.Task.obeys`."""
 

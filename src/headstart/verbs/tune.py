@@ -104,9 +104,10 @@ def tune(
     _whole("workers", workers, 0, None)
     from headstart.verbs.after import check_words
     from headstart.verbs.decide import read_budget
-    from headstart.verbs.settings import settings_of
+    from headstart.verbs.settings import refuse_sequences, settings_of
     from headstart.verbs.tune_space import declared_space
 
+    refuse_sequences(plan.task)
     budget = read_budget(plan.budget)
     check_words(plan)
     settings_of(plan)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.data.dataset import SEQUENCES
 from headstart.data.text_lengths import in_windows, token_facts, token_sentences
 from headstart.data.wording import Worded, said_again, worded
 from headstart.deploy.held_out import save_held_out
@@ -50,6 +51,11 @@ from headstart.verbs.write import write_run_tables
 
 def work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progress: Progress) -> None:
     """Everything between an open run folder and a finished one."""
+    if plan.task in SEQUENCES:
+        from headstart.verbs.sequence_work import work_through_sequences
+
+        work_through_sequences(plan, work, progress=progress)
+        return
     try:
         _work_through(plan, work, out, keep_head=keep_head, progress=progress)
     except HeadstartError as error:
@@ -74,7 +80,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
     modality = target.dataset.modality
     check_inputs(plan, modality)
     progress = Worded(progress, modality)
-    _same_data(work, target)
+    same_data(work, target)
     write_json(work / "data.json", target.info)
 
     with clock("ranking"):
@@ -177,7 +183,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
         if outcome.held is not None:
             save_held_out(work / "model", outcome.held)
         if "tensorboard" in plan.log:
-            _tensorboard(work / "events", outcome.history)
+            tensorboard(work / "events", outcome.history)
     with clock("mistakes"):
         worst = scoring.worst(outcome.target, test_set.labels, moved.task, target.classes)
         if modality == "image":
@@ -196,7 +202,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
         work / "metrics.json",
         {
             "task": moved.task.name, "modality": modality, "metric": metric, "metrics": {name: asdict(spec) for name, spec in specs.items()}, **result, "source": old, **judged,
-            "seeds": _over_seeds(scores, plan),
+            "seeds": over_seeds(scores, plan),
             "n": {split: len(target.split(split)) for split in ("train", "valid", "test")}
             | ({} if target.unlabelled is None else {"unlabelled": len(target.unlabelled)}),
             "strategy": {
@@ -220,7 +226,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
     write_report(work, lang=plan.lang)
 
 
-def _same_data(work: Path, target: Prepared) -> None:
+def same_data(work: Path, target: Prepared) -> None:
     """A resumed or extended run goes on only with the data it began with, the unlabelled ones included."""
     state = read_json(work / "origin.json")
     digest = target.dataset.digest
@@ -258,7 +264,7 @@ def _source(plan: Recipe, target: Prepared, work: Path, *, device: str, progress
     return source, layers.chosen if layers else "last" if plan.layer == "auto" else plan.layer
 
 
-def _over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any] | None:
+def over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any] | None:
     """Mean and standard deviation of each score and gain over the seeds."""
     if len(scores) < 2:
         return None
@@ -274,7 +280,7 @@ def _over_seeds(scores: Sequence[dict[str, Any]], plan: Recipe) -> dict[str, Any
     }
 
 
-def _tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
+def tensorboard(folder: Path, history: list[dict[str, Any]]) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headstart.errors import RecipeError
 from headstart.evaluation.scoring.classification import ClassScoring
 from headstart.evaluation.scoring.embedding import EmbeddingScoring
+from headstart.evaluation.scoring.generation import SummarizationScoring, TranslationScoring
 from headstart.evaluation.scoring.hierarchical import HierarchicalScoring
 from headstart.evaluation.scoring.multilabel import MultilabelScoring
 from headstart.evaluation.scoring.ordinal import OrdinalScoring
@@ -20,7 +21,7 @@ SCORING: Table[Scoring] = Table(
         s.name: s
         for s in (
             ClassScoring(), MultilabelScoring(), RegressionScoring(), OrdinalScoring(), EmbeddingScoring(), HierarchicalScoring(),
-            TokenScoring(), QuestionAnsweringScoring(),
+            TokenScoring(), QuestionAnsweringScoring(), TranslationScoring(), SummarizationScoring(),
         )
     },
     RecipeError,

@@ -1,4 +1,4 @@
-"""Embeddings: verification of pairs (equal error rate, true accepts at a false accept rate) and retrieval (recall at k)."""
+"""Embeddings: verification of pairs (equal error rate, true accepts at a false accept rate) and retrieval (recall at k, mean reciprocal rank, nDCG)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from headstart.evaluation.verification import (
     found_among_nearest,
     make_pairs,
     nearest_other,
+    places_of_own,
     true_accepts,
 )
 from headstart.tasks.task import Task
 
 FARS = {"tar_at_far_0.01": 0.01, "tar_at_far_0.001": 0.001}
 KS = {"recall_at_1": 1, "recall_at_5": 5}
+RANKED = ("mean_reciprocal_rank", "ndcg_at_10")
 RESAMPLES = 500
 
 
@@ -37,7 +39,7 @@ class EmbeddingScoring(Scoring):
     headline = "equal_error_rate"
 
     def metrics(self, classes: tuple[str, ...]) -> dict[str, Metric]:
-        return {"equal_error_rate": Metric(larger=False), **{name: Metric() for name in (*FARS, *KS)}}
+        return {"equal_error_rate": Metric(larger=False), **{name: Metric() for name in (*FARS, *KS, *RANKED)}}
 
     def points(self, found: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
         values = _Judged(found, labels).values()
@@ -117,13 +119,14 @@ class _Judged:
                 )
             )  # fmt: skip
         self.hits = {name: found_among_nearest(found, labels, (k,))[k] for name, k in KS.items()}
+        self.hits |= dict(zip(RANKED, places_of_own(found, labels), strict=True))
 
     def names(self) -> list[str]:
         impostors = self.pairs.all[1]
-        return ["equal_error_rate", *(name for name, far in FARS.items() if impostors * far >= 1), *KS]
+        return ["equal_error_rate", *(name for name, far in FARS.items() if impostors * far >= 1), *self.hits]
 
     def value(self, metric: str, draws: np.ndarray | None = None) -> float:
-        if metric in KS:
+        if metric in self.hits:
             hit = self.hits[metric]
             w = np.isfinite(hit) * (1.0 if draws is None else draws[self.labels])
             return float((w * np.nan_to_num(hit)).sum() / w.sum()) if w.sum() else float("nan")

@@ -46,6 +46,6 @@ class _Distance(Penalty):
 
     def forward(self, seen: Seen) -> torch.Tensor:
         value = self.term.weight * squared_distance(self.moving, self.anchors)
-        if self.term.head_weight:
+        if self.term.head_weight and self.head:  # a model that writes texts has no head of its own
             value = value + self.term.head_weight * squared_distance(self.head, self.origin)
         return value
