@@ -37,6 +37,12 @@ METRICS = (
 """Metrics of all tasks; nested classes also have ``accuracy_level_1``, ``accuracy_level_2``, ..."""
 
 
+TaskName = Literal[
+    "auto", "classification", "multilabel", "regression", "ordinal", "embedding", "hierarchical", "token_classification", "question_answering",
+    "translation", "summarization",
+]  # fmt: skip
+
+
 class Recipe(BaseModel):
     """What to fit and how. Every field is also a flag of `headstart fit` and a keyword of :func:`headstart.fit`."""
 
@@ -68,19 +74,7 @@ class Recipe(BaseModel):
     )
     source_data: str | None = Field(None, description="The source's own data: evaluated before and after (forgetting).")
 
-    task: Literal[
-        "auto",
-        "classification",
-        "multilabel",
-        "regression",
-        "ordinal",
-        "embedding",
-        "hierarchical",
-        "token_classification",
-        "question_answering",
-        "translation",
-        "summarization",
-    ] = Field(
+    task: TaskName = Field(
         "auto",
         description="What is predicted; 'auto' guesses classification, multilabel, regression or hierarchical from the labels.",
     )
