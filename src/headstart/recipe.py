@@ -97,14 +97,13 @@ class Recipe(BaseModel):
         None,
         ge=0,
         lt=1,
-        description="Share of the training images for validation; default: 0.2 from 20 images a class on, else none.",
+        description="Share of the training part for validation; default: 0.2 from 20 a class on, else none.",
     )
     labels_per_class: int | None = Field(None, ge=1, description="Use only this many training labels a class.")
     on_bad_sample: Literal["skip", "fail"] = Field("skip", description="What to do with a file that cannot be decoded.")
 
     unlabelled: str | None = Field(
-        None,
-        description="Folder, .zip or table of target images without labels, for the terms fixmatch and pseudo.",
+        None, description="Folder, .zip or table of target inputs without labels, for fixmatch, pseudo, mlm and clm."
     )
 
     seed: int = Field(0, ge=0, description="Seed of splits, weights, batches and augmentation.")
@@ -116,11 +115,11 @@ class Recipe(BaseModel):
 
     pool: Literal["mean", "cls", "last", "weighted"] | None = Field(
         None,
-        description="How the tokens of a text become one vector; weighted: learned weights of all layers; default: the source's own.",
+        description="Tokens of a text to one vector; weighted: learned weights of layers; default: the source's own.",
     )
     long: Literal["truncate", "chunks"] | None = Field(
         None,
-        description="Texts longer than max_length lose their end (truncate) or are read in windows (chunks); default: the source's own.",
+        description="What is longer than max_length loses its end, or is read in windows; default: the source's own.",
     )
 
     epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
