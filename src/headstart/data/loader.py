@@ -172,6 +172,7 @@ def batches(
             drop_last=drop_last,
         )
         return
+    assert isinstance(preprocessing, Preprocessing)
     decoder = Decoder(dataset, preprocessing, workers, cache)
     data = _Batches(decoder, augmentation, shuffle_seed or 0)
     size = max(1, batch_size // repeats) * repeats

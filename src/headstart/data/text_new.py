@@ -115,8 +115,8 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
         raise DataError(
             sentence("not a file of texts", got=str(path), allowed=[*sorted(ENDINGS), ".txt (one text a line)", "a folder of .txt files"])
         )  # fmt: skip
-    said, name = read_file(path)[0], path.name
-    some, called = _lines(said, name)
+    whole, name = read_file(path)[0], path.name
+    some, called = _lines(whole, name)
     return some, called, [f"{name} is read as one text a line: {len(some)} texts (of a folder, each .txt file is one)."]
 
 

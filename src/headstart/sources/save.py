@@ -14,6 +14,7 @@ from headstart.data.preprocessing import Preprocessing
 from headstart.sources.architecture import build_whole
 from headstart.sources.fingerprint import probe_activation, weights_digest
 from headstart.sources.source import Source
+from headstart.sources.text_backbone import TextBackbone
 from headstart.sources.text_save import save_text_model
 from headstart.sources.texts import LIBRARY
 
@@ -41,6 +42,7 @@ def save_model(
         extra: kept under ``headstart`` in the config.
     """
     if source.library == LIBRARY:
+        assert isinstance(backbone, TextBackbone)
         save_text_model(folder, source, backbone, classes, card, extra or {})
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from headstart.data.preprocessing import Preprocessing
-
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -64,7 +62,8 @@ class Source:
         architecture: the builder's name inside that library, e.g. ``"resnet18"``.
         model_args: further keyword arguments of the builder.
         backbone: float32 (B, 3, H, W) -> (B, width); no head.
-        preprocessing: what the backbone expects.
+        preprocessing: what the backbone expects: a :class:`headstart.data.preprocessing.Preprocessing` of images, or a
+            :class:`headstart.data.text_preprocessing.TextPreprocessing`.
         layers: stages from the input to the output; together they hold every parameter of the backbone exactly once.
         width: the number of features.
         classifier: the dotted name of the head in the library's own layout (``"fc"``, ``"classifier.6"``).
@@ -82,7 +81,7 @@ class Source:
     architecture: str
     model_args: dict[str, Any]
     backbone: nn.Module
-    preprocessing: Preprocessing
+    preprocessing: Any
     layers: list[Layer]
     width: int
     classifier: str

@@ -59,8 +59,8 @@ def evaluate(
     from headstart.deploy.predictor import Predictor
     from headstart.evaluation.scoring.catalogue import SCORING
     from headstart.evaluation.selective import answered_scores, set_scores
+    from headstart.sources.modality import check_modality
     from headstart.verbs.predict import check_options, check_task, check_views
-    from headstart.verbs.prepare import check_reads
 
     check_options(coverage, sets, abstain_below, tta, adapt)
     if (Path(run) / "model" / "model.joblib").is_file():
@@ -80,7 +80,7 @@ def evaluate(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, label_delimiter=label_delimiter,
         task="classification" if task.name == "ordinal" else task.name,
     )  # fmt: skip
-    check_reads(predictor.source, dataset, str(run))
+    check_modality(predictor.source, dataset.modality)
     dataset = align(dataset, predictor.classes, str(data), f"headstart fit {data} --continue-from {run}")
     dataset, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
     if split is None and "test" in set(dataset.splits):

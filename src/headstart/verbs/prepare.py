@@ -14,28 +14,12 @@ from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
 from headstart.data.unlabelled import read_unlabelled
-from headstart.errors import SourceError, sentence
 from headstart.folder import cache_root
 from headstart.progress import Progress
 from headstart.recipe import Recipe
-from headstart.sources.source import Source
 
 MIN_TO_VALIDATE = 20
 """Training images a class, on average, from which on a validation split is held out by default."""
-
-
-def check_reads(source: Source, dataset: Dataset, name: str) -> None:
-    """Raises:
-    SourceError: the source reads images and the data are texts, or the other way round.
-    """
-    reads, given = source.preprocessing.modality, dataset.modality
-    if reads != given:
-        fix = "--source bundled/minilm" if given == "text" else "--source bundled/objects"
-        raise SourceError(
-            sentence(
-                f"the source reads {reads}s, and the data are {given}s", where=dataset.root or None, got=name, fix=fix
-            )
-        )
 
 
 @dataclass

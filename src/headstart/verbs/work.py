@@ -28,6 +28,7 @@ from headstart.progress import Progress
 from headstart.recipe import Recipe
 from headstart.run import Run
 from headstart.sources import load_source
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
@@ -41,7 +42,7 @@ from headstart.verbs.decide import decide, keep, kept, read_budget
 from headstart.verbs.experiment import Clock, experiment, score
 from headstart.verbs.forgetting import source_scores
 from headstart.verbs.plan import find_source, recipe_of
-from headstart.verbs.prepare import Prepared, check_reads, prepare, prepare_recipe
+from headstart.verbs.prepare import Prepared, prepare, prepare_recipe
 from headstart.verbs.save import save, verify
 from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
 from headstart.verbs.write import write_run_tables
@@ -78,7 +79,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
 
     with clock("ranking"):
         source, layer = _source(plan, target, work, device=str(device), progress=progress)
-    check_reads(source, target.dataset, source.name)
+    check_modality(source, target.dataset.modality)
     progress.say(f"source {source.name}: {source.report.line()}")
     if target.dataset.modality == "text":
         target.info["tokens"] = tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
