@@ -98,7 +98,7 @@ def test_a_source_of_the_other_kind_is_refused_in_a_sentence(data, folder, image
         hs.fit(str(image_folder), source="bundled/objects", pool="cls", strategy="probe", out=tmp_path / "c", **QUICK)
     with pytest.raises(RecipeError, match="bad value of pool"):
         hs.fit(data, source=folder, pool="middle", out=tmp_path / "d")
-    assert not list(tmp_path.glob("*"))
+    assert {path.name for path in tmp_path.iterdir()} <= {"shapes"}, "nothing is left behind"
 
 
 def test_pretraining_on_texts_makes_a_source(data, folder, tmp_path):

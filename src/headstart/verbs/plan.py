@@ -20,6 +20,7 @@ from headstart.ranking.layers import LayerRanking
 from headstart.ranking.rank import Ranking
 from headstart.recipe import AUTO_BATCH, Recipe, make_recipe, read_recipe
 from headstart.sources import load_source
+from headstart.sources.modality import check_modality
 from headstart.sources.source import Source
 from headstart.strategies.grammar import help_of, parse_strategy
 from headstart.strategies.handshake import handshake
@@ -32,7 +33,7 @@ from headstart.training.transfer import resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
-from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, check_source, settings_of
+from headstart.verbs.settings import check_inputs, check_obeyed, check_recipe, settings_of
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def find_source(
         name = ranking.chosen
         progress.say(ranking.why)
     source = load_source(name, **recipe.reading)
-    check_source(source, target.dataset.modality)
+    check_modality(source, target.dataset.modality)
     if recipe.strategy != "auto":  # what cannot act is refused before the layers are scored
         handshake(
             parse_strategy(recipe.strategy), source.layers, task_of(target.split("train"), settings_of(recipe)),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from headstart.data.augment import augmentation
 from headstart.data.checks import WORDS
 from headstart.data.dataset import Dataset
-from headstart.errors import HandshakeError, RecipeError, SourceError, sentence
+from headstart.errors import HandshakeError, RecipeError, sentence
 from headstart.recipe import AUTO_BATCH, Recipe
-from headstart.sources.source import Source
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import unlabelled_used
 from headstart.tasks.catalogue import TASKS
@@ -132,20 +131,6 @@ def check_inputs(recipe: Recipe, modality: str) -> None:
                     f"the data are {WORDS[modality]}, and this is for {WORDS[other]}", got=", ".join(idle), fix=fix
                 )
             )
-
-
-def check_source(source: Source, modality: str) -> None:
-    """Refuse a source that reads inputs of another kind.
-
-    Raises:
-        SourceError: it does.
-    """
-    reads = source.preprocessing.modality
-    if reads != modality:
-        fix = "--source bundled/minilm" if modality == "text" else "--source bundled/objects"
-        raise SourceError(
-            sentence(f"the source reads {WORDS[reads]}, and the data are {WORDS[modality]}", got=source.name, fix=fix)
-        )
 
 
 def check_obeyed(recipe: Recipe, name: str) -> None:
