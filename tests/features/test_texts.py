@@ -146,5 +146,5 @@ def test_chunks_have_a_limit_and_a_key_of_their_own(folder):
 
 def test_images_are_refused_by_a_source_of_texts(folder, tmp_path):
     pictures = Dataset([np.zeros((8, 8, 3), np.uint8)], None, (), np.array([""]))
-    with pytest.raises(SourceError, match="this source reads texts, and the data are images.*--source bundled/objects"):
+    with pytest.raises(SourceError, match="the source reads texts, and the data are images.*--source bundled/objects"):
         extract(load_source(folder), pictures, cache_dir=None)

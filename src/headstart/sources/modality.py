@@ -19,6 +19,6 @@ def check_modality(source: Source, modality: str) -> None:
     if reads != modality:
         raise SourceError(
             sentence(
-                f"this source reads {reads}s, and the data are {modality}s", got=source.name, fix=f"--source {INSTEAD[modality]}"
+                f"the source reads {reads}s, and the data are {modality}s", got=source.name, fix=f"--source {INSTEAD[modality]}"
             )
         )  # fmt: skip
