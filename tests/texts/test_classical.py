@@ -10,7 +10,7 @@ from headstart.tasks.embedding import Embedding
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.ordinal import Ordinal
 from headstart.tasks.regression import Regression
-from headstart.training.classical import HEADS, STRENGTHS, fit_classical, solve_logistic
+from headstart.training.classical import HEADS, STRENGTHS, fit_classical, rotated, solve_logistic
 
 from .tiny_bert import chinese, sentences
 
@@ -91,6 +91,18 @@ def test_the_solution_is_the_optimum_of_the_penalised_likelihood():
     assert bias[2] == -1e4
     *_, accuracy, oof = solve_logistic(X[:3], y[:3], 3, weights=None, groups=None, seed=0)
     assert np.isnan(accuracy) and oof is None
+
+
+def test_rotated_rows_have_the_same_solution(monkeypatch):
+    texts, labels = sentences(60, classes=3)
+    y, X = np.unique(labels, return_inverse=True)[1], BagOfWords(texts)(texts)
+    Z, back = rotated(X)
+    assert Z.shape[1] <= 60 < X.shape[1] and np.allclose(Z @ (back @ X), X.toarray(), atol=1e-5)
+    sooner = solve_logistic(X, y, 3, weights=None, groups=None, seed=0)
+    monkeypatch.setattr("headstart.training.classical.FEW", 0)
+    plain = solve_logistic(X, y, 3, weights=None, groups=None, seed=0)
+    assert sooner[2] == plain[2] and np.allclose(sooner[4], plain[4], atol=0.02)
+    assert np.abs(sooner[0] - plain[0]).max() < 0.02 * np.abs(plain[0]).max()
 
 
 def test_held_out_groups_stay_out():
