@@ -90,9 +90,7 @@ class Recipe(BaseModel):
         None,
         description="Column, or regular expression on the file name: one group stays in one split; 'auto' guesses.",
     )
-    test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share held out for the final test where the data has no test split."
-    )
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share held out for the final test, where none is.")
     valid_fraction: float | None = Field(
         None,
         ge=0,
@@ -109,9 +107,7 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of splits, weights, batches and augmentation.")
     seeds: int = Field(1, ge=1, description="Repeat with this many seeds and report mean and standard deviation.")
     image_size: int | None = Field(None, ge=16, le=2048, description="Input side in pixels; default: the source's own.")
-    max_length: int | None = Field(
-        None, ge=4, le=32768, description="Tokens of a text at most; default: the source's own limit, at most 512."
-    )
+    max_length: int | None = Field(None, ge=4, le=32768, description="Tokens of a text at most; default: the source's.")
 
     pool: Literal["mean", "cls", "last", "weighted"] | None = Field(
         None,
