@@ -14,6 +14,8 @@ from headstart.data.text_preprocessing import TextPreprocessing
 
 WINDOW = 8192
 """Texts that are tokenised, and sorted by length, together."""
+HELD = 256
+"""Texts of them that are in memory together; they may be long."""
 STEP = 4
 
 
@@ -38,8 +40,7 @@ def encoded_batches(dataset: Dataset, preprocessing: TextPreprocessing, *, token
         return
     pad = preprocessing.tokenizer.pad_token_id
     for first in range(0, len(dataset), WINDOW):
-        given = preprocessing.encode([dataset.inputs[i] for i in range(first, min(first + WINDOW, len(dataset)))])
-        ids, types = given["input_ids"], given.get("token_type_ids")
+        ids, types = _tokens(dataset, preprocessing, range(first, min(first + WINDOW, len(dataset))))
         lengths = np.array([len(one) for one in ids])
         filled = filled_up(lengths, preprocessing.size)
         order = np.argsort(-filled, kind="stable")
@@ -53,8 +54,19 @@ def encoded_batches(dataset: Dataset, preprocessing: TextPreprocessing, *, token
                 for k, i in enumerate(some):
                     planes[k, 0, : lengths[i]] = ids[i]
                     planes[k, 1, : lengths[i]] = 1
-                    if types is not None:
+                    if types:
                         planes[k, 2, : lengths[i]] = types[i]
                 index = torch.as_tensor(first + some)
                 labels = None if dataset.labels is None else torch.as_tensor(dataset.labels[index.numpy()])
                 yield Batch(torch.from_numpy(planes), labels, index)
+
+
+def _tokens(dataset: Dataset, preprocessing: TextPreprocessing, rows: range) -> tuple[list[list[int]], list[list[int]]]:
+    """Tokens and types of the texts at ``rows``; no types where the tokenizer has none."""
+    ids: list[list[int]] = []
+    types: list[list[int]] = []
+    for start in range(0, len(rows), HELD):
+        given = preprocessing.encode([dataset.inputs[i] for i in rows[start : start + HELD]])
+        ids += given["input_ids"]
+        types += given.get("token_type_ids") or []
+    return ids, types
