@@ -92,8 +92,8 @@ def solve_logistic(
     """
     if X.shape[0] <= FEW < X.shape[1]:
         Z, back = rotated(X)
-        weight, *rest = solve_logistic(Z, y, n_classes, weights=weights, groups=groups, seed=seed)
-        return (np.asarray((weight @ back) @ X, dtype=np.float32), *rest)
+        found = solve_logistic(Z, y, n_classes, weights=weights, groups=groups, seed=seed)
+        return np.asarray((found[0] @ back) @ X, dtype=np.float32), *found[1:]
     share = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     fold = assign_folds(y, folds=5 if getattr(X, "nnz", X.size) * n_classes < MUCH else 3, groups=groups, seed=seed)
     usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[fold != f])) >= 2]
