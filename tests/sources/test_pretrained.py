@@ -146,7 +146,7 @@ def test_a_hub_repository_of_another_kind_is_refused_in_words(
     hub_cache: Put,
 ) -> None:
     hub_cache("someone/bert", {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"x"})
-    with pytest.raises(SourceError, match=r"does not serve images here yet in .*: got 'bert'; allowed: timm's layout"):
+    with pytest.raises(SourceError, match=r"this model of texts has no tokenizer in .*"):
         load_source("hf/someone/bert")
     with pytest.raises(SourceError, match="a hub model is named by two parts: got 'hf/bert'; allowed: hf/ORG/NAME"):
         load_source("hf/bert")

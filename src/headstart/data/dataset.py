@@ -110,7 +110,7 @@ class Dataset:
     @property
     def annotated(self) -> bool:
         """Whether the labels lie inside the texts (:mod:`headstart.data.annotations`)."""
-        return self.labels is not None and self.labels.dtype == object
+        return self.labels is not None and self.labels.dtype == object and self.task not in SEQUENCES
 
     @property
     def held(self) -> np.ndarray:

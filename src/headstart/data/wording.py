@@ -63,7 +63,7 @@ class Worded(Progress):
         self.inner, self.modality = inner, modality
 
     def start(self, name: str, total: int | None = None, unit: str = "") -> None:
-        self.inner.start(name, total, said(unit, self.modality))
+        self.inner.start(name, total=total, unit=said(unit, self.modality))
 
     def advance(self, n: int = 1, **fields: Any) -> None:
         self.inner.advance(n, **fields)

@@ -66,8 +66,14 @@ def load(name: str, folder: Path, *, image_size: int | None = None, **texts: Any
 
 
 def is_of_texts(config: dict[str, Any]) -> bool:
-    """Whether a config.json is transformers' and not timm's."""
-    return "architecture" not in config and "model_type" in config
+    """Whether a config.json is of transformers, and not of a model of images."""
+    if "architecture" in config or "model_type" not in config:
+        return False
+    try:
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as OF_IMAGES
+    except ImportError:
+        return True
+    return config["model_type"] not in OF_IMAGES
 
 
 def refuse_texts(name: str, texts: dict[str, Any]) -> None:

@@ -136,11 +136,8 @@ def experiment(
     if "scratch" in baselines:
         others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
     frozen = "head" if moved.task.by_token else "probe"  # a head that reads tokens is not solved but trained
-    if (
-        "probe" in baselines
-        and strategy.name != frozen
-        and (strategy.procedure.by_steps or taps_read(moved.reads) != taps_read(source))
-    ):
+    other = strategy.procedure.by_steps or moved.moved or taps_read(moved.reads) != taps_read(source)
+    if "probe" in baselines and other and not (moved.task.by_token and strategy.name == frozen):
         others["probe"] = tested(trained("probe", source, parse_strategy(frozen)), source)
     if "raw_pixels" in baselines and target.dataset.modality == "image":
         pixels = raw_pixels()

@@ -21,7 +21,7 @@ from headstart.tasks.classification import class_weights
 from headstart.training.finetune import facts
 from headstart.training.search.space import STRATEGY, Choice, Domain, Range, Space
 from headstart.training.transfer import resolve, task_of
-from headstart.verbs.settings import check_obeyed, settings_of
+from headstart.verbs.settings import augmented, check_obeyed, settings_of
 
 AFTER = ("soup", "wise")
 """What is done once, with the training that is kept: no trial does it."""
@@ -315,6 +315,7 @@ def _defaults(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> 
         ("weights" if _uneven(train_set) else "none") if recipe.imbalance == "auto" else recipe.imbalance
     )
     fields["image_size"] = recipe.image_size or source.preprocessing.size
+    fields["augment"] = augmented(recipe, train_set.modality)
     fields["source"] = source.name
     return fields | arguments_of(text)
 
