@@ -50,6 +50,8 @@ for line in sys.stdin:
 def texts_of(root: Path, kind: str, n: int, seed: int = 0) -> list[str]:
     """``n`` real texts, ``"short"`` or ``"mixed"``."""
 
+    root = root / "nonvision"
+
     def some(values: pd.Series, n: int) -> list[str]:
         return values.astype(str).sample(n, random_state=seed).tolist()
 
@@ -75,9 +77,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peer-python", default=sys.executable)
-    parser.add_argument(
-        "--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "nonvision"
-    )
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)  # before torch is imported, here and in the peer
 
