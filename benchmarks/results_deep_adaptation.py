@@ -22,6 +22,7 @@ import numpy as np
 from deep_adaptation_data import ROWS, SETS, Domains
 from deep_adaptation_methods import LATE, LIMIT, METHODS, fit, methods
 from deep_adaptation_tables import END, START, tables
+from marked import put
 from results_adaptation import halves
 
 
@@ -137,12 +138,7 @@ def main() -> None:
     text = tables(done)
     print(text)
     if args.out:
-        old = args.out.read_text(encoding="utf-8") if args.out.exists() else ""
-        if START not in old:
-            old = old.rstrip("\n") + "\n\n" + START + END + "\n"
-        args.out.write_text(
-            old.split(START)[0] + START + "\n" + text + "\n" + END + old.split(END)[-1], encoding="utf-8"
-        )
+        put(args.out, START, END, text)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from marked import put
 from results_text_data import SETS, Problem, draw
 from results_text_tables import END, START, tables
 
@@ -170,12 +171,7 @@ def main() -> None:
     text = tables(done)
     print(text)
     if args.out:
-        old = args.out.read_text(encoding="utf-8") if args.out.exists() else ""
-        if START not in old:
-            old = old.rstrip("\n") + "\n\n" + START + END + "\n"
-        args.out.write_text(
-            old.split(START)[0] + START + "\n" + text + "\n" + END + old.split(END)[-1], encoding="utf-8"
-        )
+        put(args.out, START, END, text)
 
 
 if __name__ == "__main__":
