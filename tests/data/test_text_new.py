@@ -24,6 +24,9 @@ class Words:
     unk_token_id = 1
     seen = 0
 
+    def num_special_tokens_to_add(self, pair):
+        return 2
+
     def __call__(self, first, second=None, *, truncation, max_length=None, padding=False, add_special_tokens=True, **_):
         Words.seen += sum(map(len, first))
         rows = []
@@ -135,6 +138,16 @@ def test_what_is_cut_off_is_counted():
     assert pairs["tokens"]["max"] == 7
     long = token_facts(dataset(["word " * (1 << 20)]), TextPreprocessing(Words(), 10))
     assert long["tokens"]["max"] == pytest.approx(1 << 20, rel=0.01)
+
+
+def test_a_text_read_in_chunks_loses_only_what_no_window_reaches():
+    """Windows of 10 tokens that share 2, two special ones each: the first reads 10, each of 15 more adds 6."""
+    facts = token_facts(dataset(["a b c", "w " * 20, "w " * 120]), TextPreprocessing(Words(), 10, "chunks"))
+    assert facts["size"] == 10 + 15 * 6 and facts["truncated"] == 1 and facts["lost"]["max"] == 122 - 100
+    whole = token_facts(dataset(["w " * 20]), TextPreprocessing(Words(), 10, "chunks"))
+    assert token_sentences(whole, "x") == [
+        "No text is longer than the 100 tokens that are read of each (the longest has 22)."
+    ]
 
 
 def test_unlabelled_texts(tmp_path):

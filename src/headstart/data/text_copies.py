@@ -30,7 +30,6 @@ COMPARED = 20_000
 NEIGHBOURS = 8
 """Texts before it in its band that a text is compared with."""
 
-_LAST = np.uint64(2**64 - 1)
 _SIDE = "\0"
 
 

@@ -44,9 +44,10 @@ def token_facts(
         unknown += sum(i == unk for i in ids)
         total += len(ids)
     size = np.array(lengths or [0])
-    over = size[size > preprocessing.size] - preprocessing.size
+    reach = preprocessing.reach
+    over = size[size > reach] - reach
     return {
-        "n": n, "counted": len(rows), "size": preprocessing.size,
+        "n": n, "counted": len(rows), "size": reach,
         "tokens": {"min": int(size.min()), "median": int(np.median(size)), "p95": int(np.quantile(size, 0.95)), "max": int(size.max())},
         "truncated": round(len(over) * n / max(1, len(rows))),
         "lost": {"median": int(np.median(over)), "max": int(over.max())} if len(over) else {"median": 0, "max": 0},
