@@ -43,7 +43,7 @@ def test_floats_are_a_quantity_and_whole_numbers_are_classes():
 
 def test_ranks_need_an_order():
     assert column(["10", "9", "100"], "ordinal").classes == ("9", "10", "100")
-    with pytest.raises(DataError, match="--order low,medium,high"):
+    with pytest.raises(DataError, match="--order high,low, but from low to high"):
         column(["low", "high"], "ordinal")
     found = column(["low", "high", "mid"], "ordinal", order=["low", "mid", "high"])
     assert found.values.tolist() == [0, 2, 1]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from headstart.data import text_table
+from headstart.data.checks import inspect_dataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.splits import make_splits
@@ -132,7 +133,7 @@ def test_pairs(tmp_path):
         read_dataset(tmp_path / "p.csv", text_col="a,c")
     pd.DataFrame({"premise": TEXTS, "hypothesis": TEXTS[::-1], "label": LABELS}).to_csv(tmp_path / "n.csv", index=False)
     guessed = read_dataset(tmp_path / "n.csv")
-    assert guessed.inputs[1] == (TEXTS[1], TEXTS[-2]) and "text = 'premise and hypothesis'" in guessed.notes[0]
+    assert guessed.inputs[1] == (TEXTS[1], TEXTS[-2]) and "text = 'premise' and 'hypothesis'" in guessed.notes[0]
 
 
 def test_texts_in_memory():
@@ -158,7 +159,10 @@ def test_which_columns_are_texts():
 
 def test_columns_that_are_missing_or_unclear(tmp_path):
     pd.DataFrame({"review_text": TEXTS, "answer_text": TEXTS, "label": LABELS}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(DataError, match="not clear.*review_text, answer_text.*--text-col review_text"):
+    with pytest.raises(
+        DataError,
+        match="not clear.*review_text, answer_text.*--text-col review_text, or --text-col review_text,answer_text for pairs",
+    ):
         read_dataset(tmp_path / "t.csv")
     with pytest.raises(DataError, match="no column 'revew_text'.*--text-col review_text"):
         read_dataset(tmp_path / "t.csv", text_col="revew_text")
@@ -192,8 +196,91 @@ def test_tables_that_are_broken(tmp_path):
     with pytest.raises(DataError, match="a line is not JSON in line 2"):
         read_dataset(lines)
     lines.write_text('{"text": "a b c", "label": 1}\n["d e f", 2]\n')
-    with pytest.raises(DataError, match="no JSON object in line 2"):
+    with pytest.raises(DataError, match="not a JSON object in line 2"):
         read_dataset(lines)
+
+
+def test_json_of_every_shape(tmp_path):
+    """A list of objects is a table as lines are; a field inside a field is a column with a dot in its name."""
+    rows = frame().to_dict("records")
+    (tmp_path / "t.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    assert list(read_dataset(tmp_path / "t.json").inputs) == TEXTS
+    (tmp_path / "t.ndjson").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert list(read_dataset(tmp_path / "t.ndjson").inputs) == TEXTS
+    deep = [{"id": i, "data": {"body": row["text"], "meta": {"label": row["label"]}}} for i, row in enumerate(rows)]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, deep)), encoding="utf-8")
+    with pytest.raises(DataError, match="cannot guess the label column.*--label-col data.meta.label"):
+        read_dataset(tmp_path / "d.jsonl")
+    found = read_dataset(tmp_path / "d.jsonl", label_col="data.meta.label")
+    assert list(found.inputs) == TEXTS and found.classes == ("bad", "好")
+    (tmp_path / "t.json").write_text('[{"text": "cut of')
+    with pytest.raises(DataError, match="no JSON in .*t.json"):
+        read_dataset(tmp_path / "t.json")
+
+
+def test_tables_that_are_none_or_lack_something(tmp_path):
+    path = tmp_path / "t.csv"
+    plain = [f"some words of text {i}" for i in range(12)]
+    path.write_text("".join(f"{text},{label}\n" for text, label in zip(plain, LABELS, strict=True)), encoding="utf-8")
+    with pytest.raises(DataError, match="first line is one of texts, not of names.*text,label above it"):
+        read_dataset(path)
+    path.write_text("text^label\n" + "".join(f"{text}^a\n" for text in plain))
+    with pytest.raises(DataError, match="no column of labels.*with , ; | or a tab between"):
+        read_dataset(path)
+    pd.DataFrame({"text": range(12), "label": LABELS}).to_csv(path, index=False)
+    with pytest.raises(DataError, match="none holds sentences.*got 'text, label'.*--text-col text for texts"):
+        read_dataset(path)
+    path.write_bytes(np.random.default_rng(0).bytes(3000))
+    with pytest.raises(DataError, match="not a file of text: got .*t.csv"):
+        read_dataset(path)
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match="Try: save the sheet as CSV in UTF-8"):
+        read_dataset(tmp_path / "t.xlsx")
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "1.txt").write_text("some words")
+    with pytest.raises(DataError, match="no images and no texts.*two folders or more of .txt files, one a class"):
+        read_dataset(tmp_path / "flat")
+
+
+def test_what_was_guessed_is_shown_as_it_stands(tmp_path):
+    path = tmp_path / "t.csv"
+    plain = [f"some words of text {i}" for i in range(12)]
+    held = [[1, 1], *[[0, 1], [1, 0]] * 5, [0, 0]]
+    pd.DataFrame({"text": plain, "fast": [a for a, _ in held], "kind": [b for _, b in held]}).to_csv(path, index=False)
+    guess, what = read_dataset(path).notes
+    assert "label = 'fast' to 'kind' (2 columns) (some words of text 0 -> 1, 1; some words of text 1 -> 0, 1;" in guess
+    assert "a text may have several or none" in what
+    pd.DataFrame({"text": plain, "label": [None, *["a", "b"] * 5, "a"]}).to_csv(path, index=False)
+    assert "some words of text 0 -> (empty);" in read_dataset(path).notes[0]
+    number = {"bad": 0, "好": 1}
+    pd.DataFrame({"text": TEXTS, "label": [number[x] for x in LABELS], "class": LABELS}).to_csv(path, index=False)
+    assert read_dataset(path).classes == ("bad", "好")  # names, where the numbers stand for them one by one
+    pd.DataFrame({"text": TEXTS, "label": [i % 4 for i in range(12)], "class": LABELS}).to_csv(path, index=False)
+    assert read_dataset(path).classes == ("0", "1", "2", "3")
+
+
+def test_a_column_of_ids_is_taken_for_no_labels(tmp_path):
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"text": TEXTS, "label": [f"u{i}" for i in range(12)]}).to_csv(path, index=False)
+    found, scanned = scan(read_dataset(path), cache_dir=tmp_path)
+    with pytest.raises(DataError, match="nearly every text has a label of its own, as ids have.*u0, u1, u10"):
+        make_splits(found)
+    assert any(
+        "12 of 12 texts have a label that no other has" in w for w in inspect_dataset(found, scanned)["warnings"]
+    )
+
+
+def test_inspect_warns_of_what_fit_refuses(tmp_path):
+    path = tmp_path / "t.csv"
+
+    def warned(labels: list[object]) -> str:
+        pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(path, index=False)
+        return " ".join(inspect_dataset(*scan(read_dataset(path), cache_dir=tmp_path))["warnings"])
+
+    assert "There is only one class, ham;" in warned(["ham"] * 12)
+    once = warned([*(["ham", "spam"] * 5), "ham", "egg"])
+    assert "Only one text has the label egg, which cannot be both learned and tested" in once
+    assert "classes have fewer" not in warned([i + 0.5 for i in range(12)])  # fifths of a quantity are no classes
 
 
 def test_quotes_of_a_tsv_that_do_not_pair_up_swallow_no_row(tmp_path):

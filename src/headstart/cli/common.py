@@ -26,6 +26,9 @@ Task = typer.Option(
 LabelDelimiter = typer.Option(
     None, "--label-delimiter", help="What separates several labels in one cell of a table.", show_default=False
 )
+Order = typer.Option(
+    None, "--order", help="Names of the ranks from low to high, with commas (ordinal) [by number].", show_default=False
+)
 SplitCol = typer.Option(None, "--split-col", help="Column of a table with train/valid/test.")
 Group = typer.Option(
     None,

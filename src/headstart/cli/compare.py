@@ -7,7 +7,7 @@ import typer
 from headstart.cli.common import Json, console, emit, taught
 from headstart.cli.help import Taught
 
-HELP = """Several runs on the test images they share: which is better, beyond the noise?
+HELP = """Several runs on the test images or texts they share: which is better, beyond the noise?
 
 headstart compare runs/probe runs/finetune runs/l2sp
 """

@@ -28,7 +28,7 @@ from headstart.cli.common import (
 )
 from headstart.cli.help import Taught
 
-HELP = """How good a run is on labelled images it has not seen; classes are matched by name.
+HELP = """How good a run is on labelled images or texts it has not seen; classes are matched by name.
 
 headstart evaluate runs/flowers new_flowers/ --min accuracy=0.9          (exit code 4 if it is not reached)
 
@@ -38,7 +38,7 @@ headstart evaluate runs/adapt-white white.csv --label-col quality        a run o
 
 def evaluate(
     run: Path = typer.Argument(..., help="A run folder."),
-    data: str = typer.Argument(..., help="Labelled images, as for fit."),
+    data: str = typer.Argument(..., help="Labelled images or texts, as for fit."),
     split: str = typer.Option(
         None, "--split", help="Only this split; default: test where the data names one, else all.", show_default=False
     ),
@@ -138,4 +138,4 @@ def evaluate(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP), short_help="How good a run is on labelled images.")(evaluate)
+    app.command(cls=Taught, help=taught(HELP), short_help="How good a run is on new labelled data.")(evaluate)

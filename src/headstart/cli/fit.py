@@ -37,7 +37,8 @@ headstart fit more/ --continue-from runs/roses             start from a finished
 
 def fit(
     data: str = typer.Argument(
-        None, help="Folder of class folders, .zip of it, table (CSV, TSV, JSONL, Parquet), or recipe.yaml."
+        None,
+        help="Folder of class folders (images, or .txt), .zip of images, table (CSV, TSV, JSONL, Parquet), saved data set, SQuAD or CoNLL file, or recipe.yaml.",
     ),
     source: str = typer.Option(
         None,

@@ -7,6 +7,7 @@ from headstart.cli.common import (
     Json,
     LabelCol,
     LabelDelimiter,
+    Order,
     PathCol,
     Quiet,
     SplitCol,
@@ -26,6 +27,8 @@ Counts and imbalance, files that cannot be decoded, copies and near copies (also
 classes with too few examples; of texts: lengths, scripts, encodings, empty ones.
 
 headstart inspect flowers/          headstart inspect labels.csv --group patient --json
+
+headstart inspect reviews.csv       headstart inspect qa.csv --text-col question,answer --label-col right
 """
 
 COUNTED = {
@@ -35,8 +38,12 @@ COUNTED = {
 """What the classes are called by the task that was asked for or guessed."""
 
 
+SHOWN = 40
+"""Classes in the table at most."""
+
+
 def inspect(
-    data: str = typer.Argument(..., help="Folder of class folders, .zip of it, or a table (CSV, TSV, JSONL, Parquet)."),
+    data: str = typer.Argument(..., help="Labelled images or texts, as for fit."),
     path_col: str = PathCol,
     text_col: str = TextCol,
     label_col: str = LabelCol,
@@ -44,6 +51,7 @@ def inspect(
     group: str = Group,
     task: str = Task,
     label_delimiter: str = LabelDelimiter,
+    order: str = Order,
     strict: bool = typer.Option(False, "--strict", help="End with exit code 4 if there is any warning (for scripts)."),
     json: bool = Json,
     quiet: bool = Quiet,
@@ -52,7 +60,7 @@ def inspect(
 
     info = work(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, task=task or "auto",
-        label_delimiter=label_delimiter, progress=progress(quiet or json),
+        label_delimiter=label_delimiter, order=order.split(",") if order else None, progress=progress(quiet or json),
     )  # fmt: skip
     if json:
         emit(info)
@@ -70,7 +78,7 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
     words = "texts" if info["modality"] == "text" else "images"
     out.print(
         Text(
-            f"{info['n']} {words} in {len(info['classes'])} {COUNTED.get(info['task'], 'classes')} ({info['layout']}, {info['root']})",
+            f"{info['n']} {words} in {len(info['classes'])} {COUNTED.get(info['task'], 'class' if len(info['classes']) == 1 else 'classes')} ({info['layout']}, {info['root']})",
             style="bold",
         )
     )
@@ -79,7 +87,9 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
     for column in ("class", words, *splits, ""):
         table.add_column(column, justify="left" if column in ("class", "") else "right")
     top = max(info["counts"].values()) or 1
-    for name, n in sorted(info["counts"].items(), key=lambda item: -item[1])[:40]:
+    ranked = info["task"] in ("ordinal", "regression")  # from low to high, as they come
+    counts = info["counts"].items() if ranked else sorted(info["counts"].items(), key=lambda item: -item[1])
+    for name, n in list(counts)[:SHOWN]:
         table.add_row(
             Text(name),
             str(n),
@@ -87,8 +97,8 @@ def _show(info: dict) -> None:  # type: ignore[type-arg]
             "█" * max(1, round(24 * n / top)),
         )
     out.print(table)
-    if len(info["counts"]) > 40:
-        out.print(f"... and {len(info['counts']) - 40} smaller classes")
+    if len(info["counts"]) > SHOWN:
+        out.print(f"... and {len(info['counts']) - SHOWN} more")
     if info["modality"] == "text":
         letters = info["letters"]
         out.print(

@@ -54,6 +54,6 @@ def pretrain(
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP), short_help="Make a source from source-domain images.")(
+    app.command(cls=Taught, help=taught(HELP), short_help="Make a source from source-domain data.")(
         with_options(pretrain, [name for name in OPTIONS if name not in LEFT_OUT])
     )

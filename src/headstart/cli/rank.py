@@ -10,6 +10,7 @@ from headstart.cli.common import (
     Json,
     LabelCol,
     LabelDelimiter,
+    Order,
     PathCol,
     Quiet,
     Seed,
@@ -32,6 +33,8 @@ headstart rank flowers/                                    every bundled source
 headstart rank flowers/ --source timm/resnet18 --source my_run/ --source bundled/glyphs
 
 headstart rank flowers/ --source bundled/objects --layers  every layer of one source
+
+headstart rank reviews.csv --source bundled/minilm --source path/to/bert          texts
 
 headstart rank flowers/ --score logme --score leep --score transrate --by combined
 
@@ -65,6 +68,7 @@ def rank(
     group: str = Group,
     task: str = Task,
     label_delimiter: str = LabelDelimiter,
+    order: str = Order,
     device: str = Device,
     seed: int = Seed,
     json: bool = Json,
@@ -75,7 +79,7 @@ def rank(
     found: Any = work(
         data, sources=source, layers=layers, scores=score, by=by, max_images=max_images,
         labels_per_class=labels_per_class, path_col=path_col, text_col=text_col, label_col=label_col,
-        split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, device=device, seed=seed, progress=progress(quiet or json),
+        split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, order=order.split(",") if order else None, device=device, seed=seed, progress=progress(quiet or json),
     )  # fmt: skip
     if json:
         emit(found.to_dict())

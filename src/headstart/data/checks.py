@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.data.scan import ScanResult
+from headstart.data.splits import like_ids
 from headstart.data.text_scan import TextScan
 
 FEW = 10
@@ -46,7 +47,7 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
         for i, j in looks
         if dataset.modality == "text" and not several and _label(dataset, i) != _label(dataset, j)
     ]
-    crowds = dataset.task != "embedding"  # identities are many and small
+    crowds = dataset.task not in ("embedding", "regression")  # identities are many and small, fifths are no classes
     few = {name: n for name, n in counts.items() if n < FEW and crowds}
     info: dict[str, Any] = {
         "root": dataset.root,
@@ -136,6 +137,20 @@ def _warnings(info: dict[str, Any], few: dict[str, int], words: str):  # type: i
     if info["imbalance"] > 3:
         low, high = (f(info["counts"].items(), key=lambda kv: kv[1]) for f in (min, max))
         yield f"The classes are unequal: {high[0]} has {high[1]} {words}, {low[0]} has {low[1]}; --imbalance auto weighs them, and balanced accuracy tells more than accuracy."
+    if info["task"] in ("classification", "ordinal", "hierarchical"):
+        one, alone = words.removesuffix("s"), [name for name, n in few.items() if n == 1]
+        if len(info["counts"]) == 1:
+            yield f"There is only one class, {info['classes'][0]}; to learn, there must be two."
+        elif like_ids(len(alone), info["n"]):
+            yield f"{len(alone)} of {info['n']} {words} have a label that no other has, as ids have; name the column of the classes with --label-col."
+        elif alone:
+            named = (
+                f"Only one {one} has the label {alone[0]}"
+                if len(alone) == 1
+                else f"{len(alone)} labels have only one {one} each ({', '.join(alone[:5])})"
+            )
+            yield f"{named}, which cannot be both learned and tested; add {words} or leave the label out."
     if few:
         names = ", ".join(f"{name} ({n})" for name, n in list(few.items())[:5])
-        yield f"{len(few)} classes have fewer than {FEW} {words}: {names}; their scores will be uncertain, add {words} if you can."
+        have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+        yield f"{have} fewer than {FEW} {words}: {names}; scores will be uncertain, add {words} if you can."

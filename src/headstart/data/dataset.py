@@ -163,7 +163,9 @@ class Dataset:
             edges = np.unique(np.quantile(self.labels, [0.2, 0.4, 0.6, 0.8]))
             bins = np.unique(np.searchsorted(edges, self.labels, side="right"), return_inverse=True)[1]
             ends = [(self.labels[bins == b].min(), self.labels[bins == b].max()) for b in range(bins.max() + 1)]
-            return bins.astype(np.int64), tuple(f"{low:g} to {high:g}" for low, high in ends)
+            return bins.astype(np.int64), tuple(
+                f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ends
+            )
         if self.several:
             has = self.held
             rare = np.where(has > 0, has.sum(0), np.inf)

@@ -23,6 +23,10 @@ CHINESE = 0.8
 """Text is GB 18030 where at least this share of its letters beyond ASCII is in GB 2312; accented Latin letters hardly ever pair up so."""
 
 
+STRANGE = 0.05
+"""A file is none of text where more than this share of its first bytes are control signs."""
+
+
 def encoding_of(path: Path) -> str:
     """Python's name of the encoding of a file, one of :data:`NAMES`; the whole file is looked at, a few MB at a time, and the answer kept
     until the file changes.
@@ -31,7 +35,7 @@ def encoding_of(path: Path) -> str:
     :func:`of_bytes` decides by its first lines beyond ASCII.
 
     Raises:
-        DataError: lines of UTF-8 and of another encoding stand in one file; the first of the others is named.
+        DataError: the file is none of text; lines of UTF-8 and of another encoding stand in one file; the first of the others is named.
     """
     stat = path.stat()
     return _encoding_of(path, stat.st_size, stat.st_mtime_ns)
@@ -43,6 +47,8 @@ def _encoding_of(path: Path, size: int, changed: int) -> str:
         head = opened.read(4096)
     if (name := _marked(head)) is not None:
         return name
+    if sum(byte < 9 or 13 < byte < 32 for byte in head) > STRANGE * len(head):
+        raise DataError(sentence("not a file of text", got=str(path), allowed="CSV, TSV or JSON Lines as text"))
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as opened:
         try:

@@ -306,7 +306,7 @@ def _ordered(names: Sequence[str], order: Sequence[str] | None, where: str) -> t
         return tuple(sorted(names, key=float))
     except ValueError:
         raise DataError(
-            sentence("the ranks are no numbers, so their order must be said", where=where, got=", ".join(names[:6]), fix="--order low,medium,high")
+            sentence("the ranks are no numbers, so their order must be said", where=where, got=", ".join(names[:6]), fix=f"--order {','.join(names[:6])}, but from low to high")
         ) from None  # fmt: skip
 
 

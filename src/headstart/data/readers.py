@@ -22,7 +22,7 @@ from headstart.data.partners import read_partners
 from headstart.data.sequence_reader import read_sequences
 from headstart.data.tables import ENDINGS as TABLES
 from headstart.data.tables import read_table
-from headstart.data.text_files import SPLITS
+from headstart.data.text_files import FILES, SPLITS
 from headstart.data.text_reader import are_texts, read_text_arrays, read_texts_below, refuse_columns
 from headstart.errors import DataError, near, sentence
 
@@ -139,12 +139,9 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
     found, others = [], 0
     if root.is_file():
         if root.suffix.lower() != ".zip" or not zipfile.is_zipfile(root):
+            allowed = ["a folder of class folders", ".zip of images", *sorted(FILES)]
             raise DataError(
-                sentence(
-                    "not a folder, a .zip or a table of images",
-                    got=str(root),
-                    allowed=["folder of class folders", ".zip", *sorted(TABLES)],
-                )
+                sentence("not a folder, a .zip or a table", got=str(root), allowed=allowed, fix=_instead(root))
             )
         with zipfile.ZipFile(root) as opened:
             for info in opened.infolist():
@@ -173,6 +170,19 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
                     others += 1
     found.sort(key=lambda item: item[1])
     return found, others
+
+
+def _instead(root: Path) -> str:
+    """What to do with data that are of no kind that is read."""
+    if root.suffix.lower() in (".xlsx", ".xls", ".ods", ".numbers"):
+        return "save the sheet as CSV in UTF-8"
+    if root.suffix.lower() == ".txt":
+        return "a table of texts and labels, or one folder a class with a .txt file for each text"
+    if root.is_file():  # an archive without an image
+        return "unpack it: of archives, images alone are read"
+    if any(root.glob("*.txt")) or any(root.glob("*/*.txt")):
+        return "two folders or more of .txt files, one a class"
+    return "a folder with one folder of images, or of .txt files, a class"
 
 
 def _check_name(name: str, root: Path) -> None:
@@ -205,10 +215,7 @@ def _folders(root: Path, task: str = "auto", order: Sequence[str] | None = None)
     if not found:
         raise DataError(
             sentence(
-                "there are no images",
-                where=str(root),
-                got=f"{others} other files",
-                fix="a folder with one folder of images a class",
+                "there are no images and no texts", where=str(root), got=f"{others} other files", fix=_instead(root)
             )
         )
     while (
@@ -355,7 +362,7 @@ def _one_label_map(dataset: Dataset) -> Dataset:
                 )
             )
         if here and train - here:
-            notes.append(f"The {split} split has no image of {', '.join(sorted(train - here)[:5])}.")
+            notes.append(f"The {split} split has no {dataset.modality} of {', '.join(sorted(train - here)[:5])}.")
     return replace(dataset, notes=tuple(notes))
 
 

@@ -162,6 +162,11 @@ def _check_enough(dataset: Dataset) -> None:
             )
         )
     few = [names[i] for i in np.flatnonzero(counts < 2)]
+    if like_ids(len(few), len(dataset)):
+        raise DataError(
+            sentence(f"nearly every {one} has a label of its own, as ids have", where=dataset.root, got=", ".join(few[:3]),
+                     allowed="classes of several", fix="--label-col COLUMN, or --task regression for a quantity")
+        )  # fmt: skip
     if few:
         close = near(few[0], [name for name, n in zip(names, counts, strict=True) if n >= 2], 1)
         meant = f" (or is it {close[0]!r}, misspelt?)" if close and one == "text" else ""
@@ -176,6 +181,11 @@ def _check_enough(dataset: Dataset) -> None:
                 fix=f"add {one}s, or leave the class out{meant}",
             )
         )
+
+
+def like_ids(alone: int, n: int) -> bool:
+    """Whether labels that one example alone has are so many that the column can be none of classes."""
+    return alone > 10 and 2 * alone > n
 
 
 def _units(dataset: Dataset) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,12 +118,13 @@ def labels_of(
     found = split_col or next((c for c in frame.columns if c.lower() in SPLIT and _known_splits(frame[c])), None)
     wanted = _label_columns(frame, path, label_col, {*inputs, found, group}, label_delimiter)
     if guessed:
-        shown = wanted[0] if len(wanted) == 1 else f"{wanted[0]!r} to {wanted[-1]!r}, {len(wanted)} columns"
+        shown = repr(wanted[0]) if len(wanted) == 1 else f"{wanted[0]!r} to {wanted[-1]!r} ({len(wanted)} columns)"
         rows = "; ".join(
-            f"{_short(a)} -> {b}" for a, b in zip(frame[first].head(3), frame[wanted[0]].head(3), strict=True)
+            f"{_short(row[first])} -> {', '.join(_short(row[name]) for name in wanted[:5])}"
+            for _, row in frame.head(3).iterrows()
         )
         notes.append(
-            f"Guessed columns of {path.name}: {guessed}, label = {shown!r} ({rows}); {flag} and --label-col say otherwise."
+            f"Guessed columns of {path.name}: {guessed}, label = {shown} ({rows}); {flag} and --label-col say otherwise."
         )
     blank = frame[wanted].isna() | (frame[wanted].astype(str).apply(lambda c: c.str.strip()) == "")
     bare_allowed = len(wanted) > 1 or task == "multilabel" or label_delimiter is not None
@@ -165,7 +166,8 @@ def labels_of(
 
 
 def _short(cell: object, most: int = 40) -> str:
-    line = " ".join(str(cell).split())
+    line = " ".join(_text(cell).split()) if isinstance(cell, (list, tuple, np.ndarray)) or not pd.isna(cell) else ""
+    line = line or "(empty)"
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
@@ -203,7 +205,20 @@ def _label_columns(
         left = [c for c in frame.columns if c not in others and c.lower() not in SPLIT]
         if len(left) == 1:  # whatever its name, nothing else can be the label
             return left
-    return [_column(frame, path, given, LABELS, "label-col", None)]
+    found = _column(frame, path, given, LABELS, "label-col", None, others)
+    return [found if given is not None else _named(frame, found, others)]
+
+
+def _named(frame: pd.DataFrame, numbers: str, others: set[str | None]) -> str:
+    """The column with the names of the classes whose numbers stand in ``numbers``, if one does; else ``numbers``."""
+    if not frame[numbers].dropna().map(lambda cell: str(cell).strip().isdigit()).all():
+        return numbers
+    for name in frame.columns:
+        if name.lower() in LABELS and name != numbers and name not in others:
+            pairs = frame[[numbers, name]].astype(str).drop_duplicates()
+            if len(pairs) == pairs[numbers].nunique() == pairs[name].nunique() < len(frame):
+                return str(name)
+    return numbers
 
 
 def _text(cell: object) -> str:
@@ -312,7 +327,9 @@ def must_have(frame: pd.DataFrame, path: Path, name: str, flag: str) -> None:
         )
 
 
-def _column(frame: pd.DataFrame, path: Path, given: str | None, guesses: tuple[str, ...], flag: str, fits) -> str:  # type: ignore[no-untyped-def]
+def _column(  # type: ignore[no-untyped-def]
+    frame: pd.DataFrame, path: Path, given: str | None, guesses: tuple[str, ...], flag: str, fits, but: Collection[str | None] = ()
+) -> str:  # fmt: skip
     if given is not None:
         must_have(frame, path, given, flag)
         return given
@@ -324,11 +341,19 @@ def _column(frame: pd.DataFrame, path: Path, given: str | None, guesses: tuple[s
         for name in frame.columns:
             if fits(frame[name]):
                 return str(name)
+    if fits:
+        raise DataError(
+            sentence(
+                "no column holds paths of images, and none holds sentences", where=str(path), got=", ".join(frame.columns),
+                fix=f"--path-col {frame.columns[0]}, or --text-col {frame.columns[0]} for texts",
+            )
+        )  # fmt: skip
+    left = [str(name) for name in frame.columns if name not in but]
+    if not left:
+        raise DataError(
+            sentence("there is no column of labels", where=str(path), got=", ".join(frame.columns),
+                     fix="a column 'label' beside it" + (", with , ; | or a tab between" if len(frame.columns) == 1 else ""))
+        )  # fmt: skip
     raise DataError(
-        sentence(
-            f"cannot guess the {'path' if fits else 'label'} column",
-            where=str(path),
-            allowed=list(frame.columns),
-            fix=f"--{flag} {frame.columns[-1]}",
-        )
+        sentence("cannot guess the label column", where=str(path), allowed=left, fix=f"--{flag} {left[-1]}")
     )

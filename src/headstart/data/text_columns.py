@@ -94,7 +94,7 @@ def chosen(frame: pd.DataFrame, path: Path, given: str | None, label: str | None
     raise DataError(
         sentence(
             "which column holds the texts is not clear", where=str(path), got=", ".join(columns) or "none that looks like sentences",
-            allowed=list(frame.columns), fix=f"--text-col {_likely(columns, frame)}",
+            allowed=list(frame.columns), fix=f"--text-col {_likely(columns, frame)}" + (f", or --text-col {','.join(columns[:2])} for pairs" if len(columns) > 1 else ""),
         )
     )  # fmt: skip
 

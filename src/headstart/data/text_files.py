@@ -11,6 +11,9 @@ from headstart.data.text_columns import PEEK, text_columns
 from headstart.data.text_table import peek
 from headstart.errors import DataError, sentence
 
+FILES = ENDINGS | {".json", ".ndjson"}
+"""Endings of a table of texts that is named itself; in a folder, JSON may be anything."""
+
 SPLITS = {
     "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
     "test": "test", "testing": "test", "训练集": "train", "验证集": "valid", "测试集": "test",
@@ -32,7 +35,7 @@ def text_tables(root: Path, *, sure: bool) -> list[tuple[Path, str]]:
         DataError: tables of splits without one to learn from.
     """
     if root.is_file():
-        return [(root, "")] if root.suffix.lower() in ENDINGS and (sure or _of_texts(root)) else []
+        return [(root, "")] if root.suffix.lower() in FILES and (sure or _of_texts(root)) else []
     for folder in (root, root / "data"):  # as repositories of data sets have it
         files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in ENDINGS] if folder.is_dir() else []
         named = [(path, split) for path in files if (split := _split_of(path))]
@@ -55,6 +58,8 @@ def _split_of(path: Path) -> str:
 
 def _of_texts(table: Path) -> bool:
     """Whether a table holds texts and no images."""
+    if table.suffix.lower() not in ENDINGS:
+        return True
     try:
         if names_images(read_frame(table, PEEK)):
             return False

@@ -12,10 +12,9 @@ import numpy as np
 from headstart.data.dataset import Dataset
 from headstart.data.encodings import of_bytes, read_file
 from headstart.data.saved_datasets import is_saved, open_saved
-from headstart.data.tables import ENDINGS
 from headstart.data.text_column import TextColumn
 from headstart.data.text_columns import chosen
-from headstart.data.text_files import LONGEST_PATH, path_of, text_tables
+from headstart.data.text_files import FILES, LONGEST_PATH, path_of, text_tables
 from headstart.data.text_preprocessing import Text
 from headstart.data.text_reader import texts_in_memory
 from headstart.data.text_table import open_table
@@ -113,7 +112,7 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
         )
     if path.suffix.lower() != ".txt":
         raise DataError(
-            sentence("not a file of texts", got=str(path), allowed=[*sorted(ENDINGS), ".txt (one text a line)", "a folder of .txt files"])
+            sentence("not a file of texts", got=str(path), allowed=[*sorted(FILES), ".txt (one text a line)", "a folder of .txt files"])
         )  # fmt: skip
     whole, name = read_file(path)[0], path.name
     some, called = _lines(whole, name)
@@ -127,7 +126,7 @@ def _lines(text: str, name: str) -> tuple[list[Text], np.ndarray]:
 
 def _like_a_path(item: str) -> bool:
     """Whether a string that names nothing was meant as a path: one word with the ending of a file that is read."""
-    return len(item.split()) == 1 and len(item) <= LONGEST_PATH and Path(item).suffix.lower() in {*ENDINGS, ".txt"}
+    return len(item.split()) == 1 and len(item) <= LONGEST_PATH and Path(item).suffix.lower() in {*FILES, ".txt"}
 
 
 def _missing(path: Path) -> str:

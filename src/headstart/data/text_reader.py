@@ -15,10 +15,11 @@ from headstart.data.images import is_image
 from headstart.data.labels import of_arrays, of_folders
 from headstart.data.saved_datasets import is_saved, open_saved
 from headstart.data.tables import labels_of
-from headstart.data.text_columns import chosen
+from headstart.data.text_columns import WORDS, chosen, words_in
 from headstart.data.text_files import SPLITS, path_of, text_folder, text_tables
 from headstart.data.text_preprocessing import Text
 from headstart.data.text_table import open_table
+from headstart.data.wording import said_again, worded
 from headstart.errors import DataError, sentence
 
 
@@ -94,15 +95,22 @@ def read_text_table(
     frame[columns] = (
         frame[columns].astype(object).where(frame[columns].notna(), "")
     )  # an empty text is named by the scan
-    shown = columns[0] if len(columns) == 1 else " and ".join(columns)
-    found = labels_of(
-        frame, root, set(columns), label_col=label_col, split_col=split_col, group=group, task=task, label_delimiter=label_delimiter,
-        order=order, guessed=f"text = {shown!r}" if guessed or label_col is None else "", flag="--text-col",
-    )  # fmt: skip
+    shown = " and ".join(map(repr, columns))
+    try:
+        found = labels_of(
+            frame, root, set(columns), label_col=label_col, split_col=split_col, group=group, task=task, label_delimiter=label_delimiter,
+            order=order, guessed=f"text = {shown}" if guessed or label_col is None else "", flag="--text-col",
+        )  # fmt: skip
+    except DataError as error:
+        raise said_again(error, "text") from None
+    if words_in(columns[0]) >= WORDS and not set(found.labels.classes).isdisjoint(frame.columns):
+        raise DataError(
+            sentence("the first line is one of texts, not of names of columns", where=str(root), got=columns[0][:60], fix="a line such as text,label above it")
+        )  # fmt: skip
     rows = found.frame.index.to_numpy()
     return Dataset(
         inputs=table.texts(columns, rows), labels=found.labels.values, classes=found.labels.classes, splits=found.splits,
-        groups=found.groups, root=str(root), layout="table" if files else "saved", notes=(*table.notes, *found.notes, *found.labels.notes),
+        groups=found.groups, root=str(root), layout="table" if files else "saved", notes=(*table.notes, *found.notes, *worded(found.labels.notes, "text")),
         task=found.labels.task, modality="text", names=table.row_names(rows),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from headstart.errors import DataError, sentence
 STREAM = 64 << 20
 """Tables of more bytes than this stay on the disk (:mod:`headstart.data.text_store`)."""
 SEPARATORS = (",", "\t", ";", "|")
+JSON = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,7 @@ def open_table(files: Sequence[tuple[Path, str]], root: Path) -> TextTable:
     large = sum(path.stat().st_size for path, _ in files) > STREAM
     notes, parts = [], []
     for path, split in files:
-        if path.suffix.lower() in (".csv", ".tsv", ".jsonl") and (name := encoding_of(path)) not in (
-            "utf-8",
-            "utf-8-sig",
-        ):
+        if path.suffix.lower() != ".parquet" and (name := encoding_of(path)) not in ("utf-8", "utf-8-sig"):
             notes.append(f"{path.name} is read as {NAMES[name]}.")
         if large:
             parts.append(Part(path, split, file=stored(path)))
@@ -205,7 +203,7 @@ def chunks(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
     """
     kind = path.suffix.lower()
     for frame in (
-        _parquet(path, rows) if kind == ".parquet" else _jsonl(path, rows) if kind == ".jsonl" else _csv(path, rows)
+        _parquet(path, rows) if kind == ".parquet" else _json(path, rows) if kind in JSON else _csv(path, rows)
     ):
         frame.columns = [str(name).strip() for name in frame.columns]
         yield frame
@@ -239,8 +237,8 @@ def _csv(path: Path, rows: int | None, quoting: int = csv.QUOTE_MINIMAL) -> Gene
                     return
                 if not isinstance(frame.index, pd.RangeIndex):
                     raise DataError(
-                        sentence("rows have more cells than the header", where=str(path), got=f"{frame.shape[1]} names of columns",
-                                 fix="a text that holds the separator stands in quotes")
+                        sentence("rows have more cells than the header", where=str(path), got=f"{frame.shape[1] + frame.index.nlevels} cells",
+                                 allowed=f"{frame.shape[1]} ({', '.join(map(str, frame.columns))})", fix="a text that holds the separator stands in quotes")
                     )  # fmt: skip
                 yield frame
                 if rows is None:
@@ -270,29 +268,53 @@ def _why(path: Path, said: str) -> str:
     )
 
 
-def _jsonl(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
+def _json(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
+    """JSON Lines, or one list of objects; fields inside a field get its name and a dot before theirs."""
     found: list[dict[str, Any]] = []
     some = False
+    for where, row in _objects(path):
+        if not isinstance(row, dict):
+            raise DataError(
+                sentence("not a JSON object", where=f"{where} of {path}", got=str(row)[:40], allowed='{"text": ..., "label": ...}')
+            )  # fmt: skip
+        found.append(_flat(row))
+        if rows is not None and len(found) == rows:
+            yield pd.DataFrame(found, dtype=object)
+            found, some = [], True
+    if found or not some:
+        yield pd.DataFrame(found, dtype=object)
+
+
+def _objects(path: Path) -> Generator[tuple[str, Any]]:
+    """What stands in a file of JSON, each with its place."""
     with path.open(encoding=encoding_of(path)) as opened:
+        if path.suffix.lower() == ".json" and opened.read(4096).lstrip()[:1] == "[":
+            opened.seek(0)
+            try:
+                listed = json.load(opened)
+            except ValueError as error:
+                raise DataError(sentence("the file is not JSON", where=str(path), got=str(error))) from None
+            for number, row in enumerate(listed, start=1):
+                yield f"object {number}", row
+            return
+        opened.seek(0)
         for number, line in enumerate(opened, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                yield f"line {number}", json.loads(line)
             except ValueError as error:
                 raise DataError(
                     sentence("a line is not JSON", where=f"line {number} of {path}", got=str(error))
                 ) from None
-            if not isinstance(row, dict):
-                raise DataError(
-                    sentence("a line is no JSON object", where=f"line {number} of {path}", got=line.strip()[:40], allowed='{"text": ..., "label": ...}')
-                )  # fmt: skip
-            found.append(row)
-            if rows is not None and len(found) == rows:
-                yield pd.DataFrame(found, dtype=object)
-                found, some = [], True
-    if found or not some:
-        yield pd.DataFrame(found, dtype=object)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = {f"{name}.{key}": cell for key, cell in _flat(value).items()} if isinstance(value, dict) else {}
+        found |= inner or {name: value}
+    return found
 
 
 def _parquet(path: Path, rows: int | None) -> Generator[pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headstart.folder import cache_root
@@ -18,6 +19,7 @@ def inspect(
     group: str | None = None,
     task: str = "auto",
     label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -26,14 +28,14 @@ def inspect(
     Args:
         data: as for :func:`headstart.fit`.
         group: column or regular expression that names what must stay together; ``"auto"`` guesses.
-        task, label_delimiter: what the labels are of, as for :func:`headstart.fit`.
+        task, label_delimiter, order: what the labels are of, as for :func:`headstart.fit`.
 
     Returns:
         What :func:`headstart.data.checks.inspect_dataset` finds: counts, imbalance, bad files, duplicates, leaks across
         splits, sizes, channels, classes with too few examples, and ``warnings`` in sentences.
 
     Raises:
-        DataError: there are no images, or the folder is missing.
+        DataError: there are no images and no texts, or the folder is missing.
     """
     from headstart.data.checks import inspect_dataset
     from headstart.data.readers import read_dataset
@@ -41,7 +43,7 @@ def inspect(
 
     dataset = read_dataset(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, task=task,
-        label_delimiter=label_delimiter,
+        label_delimiter=label_delimiter, order=order,
     )  # fmt: skip
     dataset, scanned = scan(dataset, cache_dir=cache_root(), workers=workers, progress=progress)
     return inspect_dataset(dataset, scanned)

@@ -84,6 +84,7 @@ def rank(
     workers: int | None = None,
     task: str = "auto",
     label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
     progress: Progress = SILENT,
 ) -> Ranking | LayerRanking:
     """Order sources, or the layers of one, by how well their features serve these labels.
@@ -97,7 +98,7 @@ def rank(
         by: the score that decides, or ``"combined"`` for the share of comparisons won over all of ``scores``; default: the
             first of them.
         max_images: rank on a stratified sample of at most this many images.
-        task, label_delimiter: as for :func:`headstart.data.readers.read_dataset`; scores of classes take the strata of another task.
+        task, label_delimiter, order: as for :func:`headstart.data.readers.read_dataset`; scores of classes take the strata of another task.
 
     Returns:
         A :class:`headstart.ranking.rank.Ranking` with ``rows``, ``chosen`` and ``why``; with ``layers``, a
@@ -119,7 +120,7 @@ def rank(
         raise DataError(sentence("layers are ordered by one score", got=got, fix="--layers --score probe"))
     target = prepare(
         data, path_col=path_col, text_col=text_col, label_col=label_col, split_col=split_col, group=group, test_fraction=test_fraction,
-        labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter,
+        labels_per_class=labels_per_class, seed=seed, workers=workers, task=task, label_delimiter=label_delimiter, order=order,
         progress=progress,
     )  # fmt: skip
     refuse_by_token(target.dataset.task, "rank")
