@@ -148,3 +148,21 @@ def test_inspect_shows_what_texts_are(tmp_path, capsys):
         "copies under another label",
     ):
         assert words in said, said
+
+
+def test_inspect_and_rank_take_the_order_of_ranks(tmp_path, capsys):
+    texts = [f"some words of text number {i}" for i in range(30)]
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"text": texts, "level": ["low", "mid", "high"] * 10}).to_csv(path, index=False)
+    for verb in ("inspect", "rank"):
+        assert headstart(verb, path, "--task", "ordinal") == 2
+        assert "Try: --order high,low,mid, but from low to high" in " ".join(capsys.readouterr().err.split())
+        assert headstart(verb, path, "--task", "ordinal", "--order", "low,mid,hihg") == 2
+        assert "other ranks than the labels" in capsys.readouterr().err
+    assert headstart("inspect", path, "--task", "ordinal", "--order", "low,mid,high") == 0
+    said = capsys.readouterr().out
+    assert said.index("low ") < said.index("mid ") < said.index("high ")
+    pd.DataFrame({"text": texts, "value": [i / 4 for i in range(30)]}).to_csv(path, index=False)
+    assert headstart("inspect", path) == 0
+    said = capsys.readouterr().out
+    assert said.index("0 to 1.25") < said.index("6 to 7.25") and "fewer than" not in said

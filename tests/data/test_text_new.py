@@ -84,7 +84,8 @@ def test_files_tables_folders_and_standard_input(tmp_path, monkeypatch):
     assert len(both) == 5 and both.name(0) == "row 2" and both.name(4) == "sub/one.txt"
     stdin = io.TextIOWrapper(io.BytesIO("erste Zeile\nzweite für dich\n".encode("latin-1")))
     monkeypatch.setattr("sys.stdin", stdin)
-    assert read_new_texts(["-"]).inputs == ["erste Zeile", "zweite für dich"]
+    piped = read_new_texts(["-"])
+    assert piped.inputs == ["erste Zeile", "zweite für dich"] and "read as one text a line: 2 texts" in piped.notes[0]
 
 
 def test_what_was_meant_as_a_path_is_no_text(tmp_path):

@@ -200,6 +200,21 @@ def test_tables_that_are_broken(tmp_path):
         read_dataset(lines)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_parquet_of_a_filtered_frame(tmp_path, monkeypatch, large):
+    """pandas saves the index with the rows; of a sample it is neither in order nor without gaps."""
+    if large:
+        monkeypatch.setattr(text_table, "STREAM", 0)
+    for order in ([11, 3, 7, 4], [11, 3, 7, 4, 5, 6, 8, 9, 10, 0, 1, 2]):  # drawn; all of them, shuffled
+        rows = frame().iloc[order]
+        rows.to_parquet(tmp_path / f"{len(order)}.parquet")
+        found = read_dataset(tmp_path / f"{len(order)}.parquet")
+        assert list(found.inputs) == rows.text.tolist() and found.name(3) == "row 5"
+        assert [found.classes[i] for i in found.labels] == rows.label.tolist()
+    rows.set_index("label").to_parquet(tmp_path / "t.parquet")
+    assert read_dataset(tmp_path / "t.parquet").classes == ("bad", "好")
+
+
 def test_json_of_every_shape(tmp_path):
     """A list of objects is a table as lines are; a field inside a field is a column with a dot in its name."""
     rows = frame().to_dict("records")

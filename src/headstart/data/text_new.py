@@ -84,7 +84,8 @@ def _one(item: Any, text_col: str | None, literal: bool) -> tuple[Sequence[Text]
         raise DataError(sentence("neither a text nor a path", got=type(item).__name__, allowed="str, (str, str), Path"))
     if item == STDIN:
         data = sys.stdin.buffer.read()
-        return *_lines(data.decode(of_bytes(data)), "stdin"), []
+        some, called = _lines(data.decode(of_bytes(data)), "stdin")
+        return some, called, [f"The standard input is read as one text a line: {len(some)} texts."]
     path = path_of(item)
     if path is None:
         if isinstance(item, Path) or not literal or _like_a_path(item):

@@ -108,13 +108,13 @@ def _rows(part: Part) -> int:
 
 
 def _frame(file: ArrowFile, first: int, n: int) -> pd.DataFrame:
-    return file.table.slice(first, n).to_pandas()
+    return _counted(file.table.slice(first, n))
 
 
 def _without(file: ArrowFile, texts: Sequence[str]) -> pd.DataFrame:
     """The rows of a file with dots in place of its texts."""
     table = file.table
-    frame = table.drop_columns([name for name in texts if name in table.column_names]).to_pandas()
+    frame = _counted(table.drop_columns([name for name in texts if name in table.column_names]))
     for name in texts:
         cells = np.full(len(frame), "...", dtype=object)
         cells[:3] = [_cell(cell) for cell in table.column(name).slice(0, 3).to_pylist()]
@@ -317,13 +317,19 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _counted(table: pa.Table) -> pd.DataFrame:
+    """The rows numbered from 0, whatever index pandas saved with them: it is a column if it has a name, else left out."""
+    own = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
+    return table.select(own).to_pandas(ignore_metadata=True)
+
+
 def _parquet(path: Path, rows: int | None) -> Generator[pd.DataFrame]:
     try:
         with pq.ParquetFile(path) as file:
             if rows is None:
-                yield file.read().to_pandas()
+                yield _counted(file.read())
                 return
             for batch in file.iter_batches(batch_size=rows):
-                yield pa.Table.from_batches([batch]).to_pandas()
+                yield _counted(pa.Table.from_batches([batch]))
     except (pa.ArrowException, OSError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None
