@@ -146,6 +146,12 @@ def test_texts_in_memory():
         read_dataset((["one text here", 3, "x"], ["a", "b", "a"]))
     with pytest.raises(DataError, match="unequal lengths.*2 texts, 3 labels"):
         read_dataset((TEXTS[:2], LABELS[:3]))
+    with pytest.raises(DataError, match="2 of 12 labels are missing: got 'nan at 3'"):
+        read_dataset((TEXTS, [*LABELS[:3], float("nan"), *LABELS[4:11], None]))
+    with pytest.raises(DataError, match="no images and no texts"):
+        read_dataset(([], []))
+    with pytest.raises(DataError, match=r"a path or .*got 'DataFrame'. Try: \(data\['text'\], data\['label'\]\)"):
+        read_dataset(frame())
 
 
 def test_which_columns_are_texts():

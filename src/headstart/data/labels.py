@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from headstart.data.dataset import SEQUENCES, Dataset
 from headstart.errors import DataError, near, sentence
@@ -126,6 +127,11 @@ def levels_of_columns(columns: Mapping[str, Sequence[str]], where: str) -> Label
 
 def of_arrays(labels: np.ndarray, *, task: str, order: Sequence[str] | None = None) -> Labels:
     """Labels in memory: (n,) of anything that sorts, floats for a quantity; (n, K) of 0 and 1 for several labels an image."""
+    cells = labels if isinstance(labels, np.ndarray) else np.asarray(labels, dtype=object)
+    if cells.ndim == 1 and (missing := np.flatnonzero(pd.isna(cells))).size:
+        raise DataError(
+            sentence(f"{missing.size} of {len(cells)} labels are missing", got=f"{cells[missing[0]]} at {missing[0]}", fix="leave these examples out")
+        )  # fmt: skip
     labels = np.asarray(labels)
     if labels.ndim == 2:
         if task not in ("auto", "multilabel") or not np.isin(labels, [0, 1]).all():

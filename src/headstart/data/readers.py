@@ -77,7 +77,8 @@ def read_dataset(
         read = read_text_arrays if are_texts(data[0]) else _arrays
         return read(*data, task=task, order=order)
     if not isinstance(data, (str, Path)):
-        raise DataError(sentence("data is a path or (inputs, labels)", got=type(data).__name__))
+        fix = "(data['text'], data['label'])" if hasattr(data, "columns") else None
+        raise DataError(sentence("data is a path or (inputs, labels)", got=type(data).__name__, fix=fix))
     root = Path(data)
     if not root.exists():
         raise DataError(_missing(root))
@@ -266,7 +267,7 @@ def _arrays(images: Any, labels: Any, *, task: str, order: Sequence[str] | None)
             sentence("images and labels have unequal lengths", got=f"{len(images)} images, {len(found.values)} labels")
         )
     if not len(images):
-        raise DataError(sentence("there are no images", got="0 images"))
+        raise DataError(sentence("there are no images and no texts", got="0 inputs"))
     inputs = [str(x) if isinstance(x, Path) else x for x in images]
     modality = kind_of_inputs(inputs)
     if modality == "text":
