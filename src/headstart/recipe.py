@@ -153,7 +153,8 @@ class Recipe(BaseModel):
     )
     loss: str = Field("cross_entropy", description="cross_entropy, focal(gamma=2) or logit_adjusted(tau=1).")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Precision of training; auto is fp32 on a CPU, bf16 on a GPU that has it."
+        "auto",
+        description="Precision of training; auto is bf16 on a GPU that has it and, for texts, on a CPU that has it; else fp32.",
     )
     grad_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 is off.")
     accumulate: int = Field(1, ge=1, description="Batches added up before one step.")
