@@ -35,7 +35,7 @@ OTHERS = ("classical", "scratch", "zeroshot")
 PEER = "setfit 1.2 (peer)"
 LIMIT = 1500
 """Seconds of CPU that a cell may take."""
-PEER_STEPS = 300
+PEER_STEPS = 150
 """Updates of the peer, at most, where its own default, every text paired with every other, has more: for many classes it would take days."""
 
 

@@ -16,7 +16,7 @@ Made by `python benchmarks/results_text.py --data ../shared/data --out docs/resu
 `bundled/minilm`, everything at its defaults, no validation texts, the last epoch counts; at most 600 test texts, none of them among the training texts.
 Accuracy, the mean over draws (other training texts, where the set has no test part of its own another split, other first weights). sentiment-3-sites: labels
 from two sites, tested on the third, another one each draw; `adapt: ...` reads the third site's other texts without labels, on frozen features. setfit 1.2 has
-its defaults with at most 300 updates, and no more than that is said of it. One thread a process."""
+its defaults with at most 150 updates, and no more than that is said of it. One thread a process."""
 
 
 def interval(a: list[Cell], b: list[Cell]) -> tuple[float, float, float]:
