@@ -121,8 +121,8 @@ class Recipe(BaseModel):
     epochs: int | None = Field(None, ge=1, description="Default: enough for about 200 steps, 4 to 60.")
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         None,
-        description="Peak learning rate; default 5e-4 from a source, 2e-3 from scratch (AdamW; texts: 5e-5, 5e-4), 20 times that for SGD; "
-        "'auto': a range test of 3 x 40 steps.",
+        description="Peak learning rate of the source's weights; default 5e-4 from a source, 2e-3 from scratch (AdamW; texts: 5e-5, 5e-4), 20 times "
+        "that for SGD; 'auto': a range test of 3 x 40 steps. The scratch baseline keeps its own default.",
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         AUTO_BATCH, description="Images a step; 'auto' is 32 in pieces as large as memory allows, found by trial steps."

@@ -66,6 +66,14 @@ def test_what_would_do_nothing_is_refused(here, tmp_path, options, words):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_rate_that_was_given_is_the_sources_and_scratch_keeps_its_own(here, tmp_path):
+    run = fit(
+        here, tmp_path, "finetune", epochs=1, lr=1e-4, warmup=0, schedule="constant", baselines="scratch", verify=False
+    )
+    history = pd.read_csv(run.path / "history.csv").set_index("model")
+    assert history.lr["transfer"] == pytest.approx(1e-4) and history.lr["scratch"] == pytest.approx(5e-4)
+
+
 def test_texts_without_labels_beside_the_labelled_ones(here, tmp_path):
     more = problem.sentences(30, seed=5)
     pd.DataFrame({"text": more.inputs}).to_csv(tmp_path / "more.csv", index=False)

@@ -122,6 +122,13 @@ def resolve(
     return Optimisation(**values)
 
 
+def for_scratch(settings: Settings) -> Settings:
+    """For a twin from random weights: a rate in figures was chosen for the source's weights and says nothing of random ones, which learn at
+    their own default (:func:`resolve`). With ``"auto"`` each has a range test of its own."""
+    values = settings.optimisation
+    return settings if values.get("lr") == "auto" else replace(settings, optimisation={**values, "lr": None})
+
+
 def transfer(
     source: Source,
     strategy: Strategy,
