@@ -12,8 +12,8 @@ from headstart.evaluation.gain import beyond_noise, mcnemar, paired_gain
 from headstart.evaluation.intervals import bootstrap_blocks, wilson
 from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc, weighted_auc
 from headstart.evaluation.verdict import examples_needed, verdict
-from headstart.tasks.catalogue import TASKS, by_vector
 from headstart.functional.temperature import at_temperature, fit_temperature
+from headstart.tasks.catalogue import TASKS, by_vector
 
 RNG = np.random.default_rng(0)
 

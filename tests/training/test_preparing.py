@@ -12,7 +12,7 @@ from headstart.data.text_preprocessing import IDS, MASK, TYPES
 from headstart.errors import HandshakeError, RecipeError
 from headstart.features.extract import extract
 from headstart.functional.masking import IGNORED
-from headstart.functional.pair_contrast import pair_contrast
+from headstart.functional.pair_contrast import pair_contrast, shared
 from headstart.progress import SILENT
 from headstart.sources.text_backbone import reads_left_to_right
 from headstart.strategies.arguments import arguments_of, with_arguments
@@ -20,7 +20,7 @@ from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import reads_unlabelled
 from headstart.strategies.preparation.setfit import STEPS
 from headstart.tasks.task import Model
-from headstart.training.contrast import contrast_course
+from headstart.training.contrast import contrast_course, one_label
 from headstart.training.finetune import Feeding
 from headstart.training.language import embeddings, language_course
 from headstart.training.preparing import prepared
@@ -176,6 +176,30 @@ def test_every_batch_of_setfit_has_pairs_of_a_label_whatever_their_number(home):
     assert sorted(seen) == list(range(45))
 
 
+def test_setfit_with_several_labels_an_input(home):
+    source = problem.tiny(home / "bert")
+    few = DATA.labels
+    rows = np.stack([few == 0, (few == 1) | (np.arange(24) % 5 == 0), few == 3], 1).astype(np.float32)
+    data = replace(problem.sentences(24), labels=rows, classes=("x", "y", "z"), task="multilabel")
+    moved, told = prepare(source, "setfit(lr=0.003, batch_size=8)", data)
+    assert told["loss"][1] < 0.8 * told["loss"][0]
+    for batch in contrast_course(source, phase("setfit(batch_size=8)"), data, seed=0).batches(0):
+        assert torch.equal(batch.targets, torch.as_tensor(rows[batch.index]))
+        assert shared(batch.targets).triu(1).any(), "a pair to draw together in each batch"
+    drawn = {tuple(one_label(rows, seed)) for seed in range(20)}
+    assert len(drawn) > 1 and all(
+        rows[i, k] if k < 3 else not rows[i].any() for found in drawn for i, k in enumerate(found)
+    )
+    whole = problem.move(source, "setfit", data)
+    assert whole.task.name == "multilabel" and whole.moved
+    with pytest.raises(HandshakeError, match="no label has two"):
+        prepare(
+            source,
+            "setfit",
+            replace(data, labels=np.eye(3, dtype=np.float32)[np.full(24, 1)] * (np.arange(24) == 1)[:, None]),
+        )
+
+
 def test_one_input_a_label_has_no_pairs(home):
     data = problem.sentences(3)
     with pytest.raises(HandshakeError, match="no label has two.*--strategy probe"):
@@ -311,7 +335,7 @@ def test_a_language_model_of_the_other_kind_is_refused(kind, text, words, home):
 
 def test_setfit_needs_classes(home):
     data = replace(DATA, labels=np.arange(24, dtype=np.float64), classes=("x",), task="regression")
-    with pytest.raises(HandshakeError, match="phase 'setfit' reads one class"):
+    with pytest.raises(HandshakeError, match="phase 'setfit' draws inputs of one label together"):
         problem.move(problem.tiny(home / "bert"), "setfit", data)
 
 
