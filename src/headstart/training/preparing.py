@@ -101,9 +101,16 @@ def prepared(
 
 
 def moved_source(source: Source, backbone: nn.Module) -> Source:
-    """The source with other weights of the same architecture: a key of its own in the cache of features, and no head."""
+    """The source with other weights of the same architecture: a key of its own in the cache of features, and no head; ``opened`` is as it was."""
     digest = source_digest(weights_digest(backbone), source.library, source.architecture, source.model_args)
-    return replace(source, backbone=backbone, digest=digest, head=None, classes=())
+    return replace(
+        source,
+        backbone=backbone,
+        digest=digest,
+        head=None,
+        classes=(),
+        extra={**source.extra, "opened": source.extra.get("opened", source)},
+    )
 
 
 def whole_steps(n: int, size: int) -> tuple[int, int]:
