@@ -43,7 +43,7 @@ def test_setfit_is_saved_and_compared_with_names_alone(here, tmp_path):
     assert set(facts["baselines"]) == {"probe", "classical", "zeroshot"}
     assert facts["reload_check"]["ok"], "the weights that were saved are those that were tuned"
     before = facts["strategy"]["before"]
-    assert [p["steps"] for p in before] == [4, 40] and before[1]["loss"][1] < before[1]["loss"][0]
+    assert [p["steps"] for p in before] == [4, 20] and before[1]["loss"][1] < before[1]["loss"][0]
     assert facts["transfer_gain"]["versus"] == "classical", (
         "names alone use a source, so they are not what transfer has to beat"
     )
@@ -77,7 +77,7 @@ def test_plan_tells_how_long_the_phases_take_and_a_budget_counts_them(here, tmp_
     asked = {"source": str(here / "bert"), "baselines": "none"}
     plan = headstart.plan(str(here / "t.csv"), strategy="mlm(epochs=2)>setfit(lr=0.003)", **asked)
     why = {step.name: step.why for step in plan.steps}
-    assert "2 x 2 steps" in why["first mlm"] and "20 x 2 steps" in why["first setfit"], "the courses that fit takes"
+    assert "2 x 2 steps" in why["first mlm"] and "10 x 2 steps" in why["first setfit"], "the courses that fit takes"
     with pytest.raises(
         RecipeError, match=r"does not allow what comes before the strategy: mlm takes about .* --budget \d+s"
     ):

@@ -236,7 +236,7 @@ def _updates(
     objective: Objective, options: Optimisation, window: list[Batch], device: torch.device, precision: str,
     micro_batch: int | None, steps: int,
 ) -> tuple[float, float]:  # fmt: skip
-    engine = accelerator(device, precision)
+    engine = accelerator(device, precision, objective.model)
     model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))
