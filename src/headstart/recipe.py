@@ -123,8 +123,8 @@ class Recipe(BaseModel):
     )
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         None,
-        description="Peak learning rate; default 5e-4 from a source, 2e-3 from scratch (AdamW; texts: by width, 2e-4 for MiniLM, 5e-5 for BERT; 5e-4), 20 times that for SGD; "
-        "'auto': a range test of 3 x 40 steps.",
+        description="Peak learning rate of the source's weights; default 5e-4 from a source, 2e-3 from scratch (AdamW; texts: by width, 2e-4 for MiniLM, 5e-5 for "
+        "BERT; 5e-4), 20 times that for SGD; 'auto': a range test of 3 x 40 steps. The scratch baseline keeps its own default.",
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         AUTO_BATCH, description="Images a step; 'auto' is 32 in pieces as large as memory allows, found by trial steps."

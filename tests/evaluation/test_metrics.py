@@ -13,6 +13,7 @@ from headstart.evaluation.intervals import bootstrap_blocks, wilson
 from headstart.evaluation.metrics import classification_metrics, point_metrics, roc_auc, weighted_auc
 from headstart.evaluation.verdict import examples_needed, verdict
 from headstart.functional.temperature import at_temperature, fit_temperature
+from headstart.tasks.catalogue import TASKS, by_vector
 
 RNG = np.random.default_rng(0)
 
@@ -293,6 +294,30 @@ def test_verdicts():
     assert hurt["try"]
     assert verdict({"probe": gain(0.1, 0.05, 0.15)})["level"] == "not_measured"
     assert all(v["why_zh"] and len(v["try"]) == len(v["try_zh"]) for v in (helped, hurt))
+
+
+def test_from_random_weights_nothing_is_said_to_help():
+    for low, high, words in ((0.05, 0.15, "10.0 points of accuracy above"), (-0.05, 0.25, "inside the noise")):
+        found = verdict({"scratch": gain(0.1, low, high), "classical": gain(0.3, 0.2, 0.4)}, pretrained=False)
+        assert found["level"] == "nothing_transferred" and found["negative_transfer"] is None
+        assert (
+            found["why"].startswith("Nothing was transferred: the source has random weights.") and words in found["why"]
+        )
+        assert "helped" not in found["why"] and "有帮助" not in found["why_zh"] and "--source NAME" in found["try"][0]
+    assert verdict({}, pretrained=False)["why"].endswith("random weights.")
+
+
+def test_a_task_that_rank_refuses_has_no_hint_at_it():
+    for cell in (gain(-0.1, -0.15, -0.05), gain(0.03, -0.01, 0.07)):
+        asked, other = verdict({"scratch": cell}), verdict({"scratch": cell}, ranks=False)
+        for key in ("try", "try_zh"):
+            assert any("headstart rank" in line for line in asked[key])
+            assert not any("headstart rank" in line for line in other[key]) and any(
+                "--source" in line for line in other[key]
+            )
+    assert [name for name in TASKS if not by_vector(name)] == [
+        "token_classification", "question_answering", "translation", "summarization",
+    ]  # fmt: skip
 
 
 def test_holm_by_hand():

@@ -53,6 +53,18 @@ def test_length_does_not_count_and_gradients_draw_together_and_apart():
     assert pair_contrast(torch.ones(9, 4), y) == pytest.approx(0.5)
 
 
+def test_several_labels_by_hand():
+    """{a}, {a, b}, {b}, {}, {}: three pairs of ten belong together, (a, ab), (ab, b) and the two without a label."""
+    half = 0.5**0.5
+    x = torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [half, half, 0]])
+    y = torch.tensor([[1.0, 0], [1, 1], [0, 1], [0, 0], [0, 0]])
+    together, apart = [0, 1, 1], [0, 0, 0.5, 0, 0.5, 0, 0.5]
+    assert pair_contrast(x, y).item() == pytest.approx((sum(together) / 3 + sum(apart) / 7) / 2)
+    one = torch.eye(3)[torch.arange(9) % 3]
+    x, y = problem()
+    torch.testing.assert_close(pair_contrast(x, one), pair_contrast(x, y), msg="one label an input, written as a row")
+
+
 @pytest.mark.parametrize(("labels", "value"), [([0, 0], 0.5), ([0, 1], 0.0)])
 def test_a_batch_with_one_kind_of_pairs(labels, value):
     assert pair_contrast(torch.eye(2), torch.tensor(labels)).item() == pytest.approx(value)

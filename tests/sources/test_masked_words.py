@@ -50,7 +50,7 @@ def test_the_head_of_the_checkpoint_says_what_the_whole_model_says(whole):
     model = BertForMaskedLM.from_pretrained(whole.extra["folder"], local_files_only=True).eval()
     texts, places = ["The film was lovely and bright, really.", "酒店很好。", "no"], [[1, 3], [2], []]
     states, where = hidden_states(told.model, whole.preprocessing, texts, places, CPU)
-    logits = told.head(states)
+    logits = told(states)
     assert sorted(where) == [(0, 1), (0, 3), (1, 2)] and logits.shape == (3, len(told.tokens))
     for i, shown in ((0, "The [MASK] was [MASK] and bright, really."), (1, "酒店[MASK]好。")):
         given = whole.preprocessing.tokenizer(shown, return_tensors="pt")
@@ -64,7 +64,7 @@ def test_words_are_drawn_by_their_probabilities_and_never_those_of_labels(whole)
     told = masked_head(whole, [], device=CPU)
     words = MaskedWords(told, whole.preprocessing, barred=frozenset({"lovely"}), device=CPU)
     text, n = "The film was awful.", 600
-    shares = told.head(hidden_states(told.model, whole.preprocessing, [text], [[3]], CPU)[0])[0].double()
+    shares = told(hidden_states(told.model, whole.preprocessing, [text], [[3]], CPU)[0])[0].double()
     names = np.array(words.words)
     shares[torch.as_tensor(np.isin(names, ["lovely", "awful"]))] = -torch.inf
     best = shares.topk(10)
@@ -88,13 +88,13 @@ def sayings(n, *, told):
 def test_a_head_tied_to_the_embeddings_is_fitted_where_there_is_none(bare):
     told = masked_head(bare, sayings(220, told=True), device=CPU)
     assert told.found is not None and told.found["loss"] < 0.95 * told.found["loss_of_frequencies"]
-    assert told.found["accuracy"] > 0.15 and told.head(torch.zeros(2, 32)).shape == (2, len(told.tokens))
+    assert told.found["accuracy"] > 0.15 and told(torch.zeros(2, 32)).shape == (2, len(told.tokens))
     before = bare.backbone.state_dict()["model.embeddings.word_embeddings.weight"].clone()
     words = MaskedWords(told, bare.preprocessing, barred=frozenset(), device=CPU)
-    text = "awful awful film awful awful awful"
+    text = "awful awful film awful awful awful awful awful"  # as long as what the head was fitted to
     made = [words([text], [[2]], [np.random.default_rng(i)])[0].split() for i in range(40)]
     assert all(copy[:2] == ["awful"] * 2 and copy[2] != "film" for copy in made)
-    assert [copy[2] for copy in made].count("awful") > 8  # of chance 3
+    assert [copy[2] for copy in made].count("awful") > 30  # by chance 3
     assert torch.equal(before, bare.backbone.state_dict()["model.embeddings.word_embeddings.weight"])
 
 

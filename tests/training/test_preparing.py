@@ -12,17 +12,18 @@ from headstart.data.text_preprocessing import IDS, MASK, TYPES
 from headstart.errors import HandshakeError, RecipeError
 from headstart.features.extract import extract
 from headstart.functional.masking import IGNORED
-from headstart.functional.pair_contrast import pair_contrast
+from headstart.functional.pair_contrast import pair_contrast, shared
 from headstart.progress import SILENT
+from headstart.sources.language_head import embeddings
 from headstart.sources.text_backbone import reads_left_to_right
 from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import reads_unlabelled
 from headstart.strategies.preparation.setfit import STEPS
 from headstart.tasks.task import Model
-from headstart.training.contrast import contrast_course
+from headstart.training.contrast import contrast_course, one_label
 from headstart.training.finetune import Feeding
-from headstart.training.language import embeddings, language_course
+from headstart.training.language import language_course
 from headstart.training.preparing import prepared
 
 _spec = importlib.util.spec_from_file_location(
@@ -108,9 +109,9 @@ def test_a_new_masked_head_written_out(home):
     for i, row in enumerate(batch.targets):
         for t, token in enumerate(row):
             if token != IGNORED:
-                h = torch.nn.functional.gelu(states[i, t])
+                h = states[i, t]
                 h = (h - h.mean()) / (h.var(correction=0) + 1e-12).sqrt()
-                logits = table @ h
+                logits = table @ h / (table - table.mean(0)).norm(dim=1).mean()
                 total, n = total + torch.logsumexp(logits, 0) - logits[token], n + 1
     torch.testing.assert_close(loss_of(course, source.backbone, batch), total / n)
     assert course.task.mass(batch.targets) == n
@@ -174,6 +175,30 @@ def test_every_batch_of_setfit_has_pairs_of_a_label_whatever_their_number(home):
         assert torch.equal(batch.targets, torch.as_tensor(data.labels[batch.index]))
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(45))
+
+
+def test_setfit_with_several_labels_an_input(home):
+    source = problem.tiny(home / "bert")
+    few = DATA.labels
+    rows = np.stack([few == 0, (few == 1) | (np.arange(24) % 5 == 0), few == 3], 1).astype(np.float32)
+    data = replace(problem.sentences(24), labels=rows, classes=("x", "y", "z"), task="multilabel")
+    _, told = prepare(source, "setfit(lr=0.003, batch_size=8)", data)
+    assert told["loss"][1] < 0.8 * told["loss"][0]
+    for batch in contrast_course(source, phase("setfit(batch_size=8)"), data, seed=0).batches(0):
+        assert torch.equal(batch.targets, torch.as_tensor(rows[batch.index]))
+        assert shared(batch.targets).triu(1).any(), "a pair to draw together in each batch"
+    drawn = {tuple(one_label(rows, seed)) for seed in range(20)}
+    assert len(drawn) > 1 and all(
+        rows[i, k] if k < 3 else not rows[i].any() for found in drawn for i, k in enumerate(found)
+    )
+    whole = problem.move(source, "setfit", data)
+    assert whole.task.name == "multilabel" and whole.moved
+    with pytest.raises(HandshakeError, match="no label has two"):
+        prepare(
+            source,
+            "setfit",
+            replace(data, labels=np.eye(3, dtype=np.float32)[np.full(24, 1)] * (np.arange(24) == 1)[:, None]),
+        )
 
 
 def test_one_input_a_label_has_no_pairs(home):
@@ -311,7 +336,7 @@ def test_a_language_model_of_the_other_kind_is_refused(kind, text, words, home):
 
 def test_setfit_needs_classes(home):
     data = replace(DATA, labels=np.arange(24, dtype=np.float64), classes=("x",), task="regression")
-    with pytest.raises(HandshakeError, match="phase 'setfit' reads one class"):
+    with pytest.raises(HandshakeError, match="phase 'setfit' draws inputs of one label together"):
         problem.move(problem.tiny(home / "bert"), "setfit", data)
 
 

@@ -1,5 +1,6 @@
 """Teacher forcing on the one loop: the loss in closed form, pieces, what strategies move, what is refused; writing by hand."""
 
+import copy
 import itertools
 import math
 
@@ -65,6 +66,52 @@ def test_the_gradient_of_pieces_is_that_of_the_batch(source):
         found.append(torch.cat([p.grad.flatten() for p in objective.model.parameters() if p.grad is not None]))
     assert len({len(b) for b in batch.split(7)}) > 1  # pieces of unequal mass
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["marian", "t5", "bart"])
+def test_mixout_and_l2sp_hold_an_encoder_decoder_near_its_source(kind):
+    data, task, settings = pairs(), Translation(("zh",)), Settings(optimisation={"epochs": 2, "lr": 3e-3})
+    torch.manual_seed(0)
+    source = load_sequences(
+        f"random/transformers/{kind}-tiny", max_length=16, texts=lambda: [*data.inputs, *data.labels]
+    )
+    how = parse_strategy("finetune+mixout(p=0.5)")
+    stages = check_strategy(how, source, task, pretrained=True)
+    course = _course(source, copy.deepcopy(source.backbone), how, task, data, settings.feeding, stages, CPU, 0)
+    bound, batch = course.objective, next(iter(course.batches(0)))
+    mixed, net = bound.penalties["mixout"], bound.model.backbone
+    assert len(mixed.anchors) == {"marian": 32, "t5": 32, "bart": 32}[kind]
+    assert not any("lm_head" in name or "shared" in name or "embed" in name for name in mixed.anchors)
+
+    def passed(train):
+        bound.model.train(train)
+        with torch.no_grad(), mixed.watching(bound.model, batch):
+            return bound.model(batch.inputs)
+
+    torch.testing.assert_close(
+        passed(True), passed(False), msg="at the source mixout gives the source, and nothing else drops"
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn_like(p)) if p.requires_grad else p
+    assert (passed(False) - passed(False)).abs().max() > 1e-3, "each pass has draws of its own"
+    assert net.model.get_output_embeddings().weight is net.model.get_input_embeddings().weight
+
+    far = {}
+    for name in ("finetune", "finetune+mixout(p=0.8)", "finetune+l2sp(weight=1)"):
+        fitted, _ = train_sequences(
+            source, parse_strategy(name), task, data, None, settings, pretrained=True, device=CPU, seed=0, folder=None, progress=SILENT, name="x",
+        )  # fmt: skip
+        moved, start = dict(fitted.model.backbone.named_parameters()), dict(source.backbone.named_parameters())
+        far[name] = sum(float((moved[k] - start[k]).detach().square().sum()) for k in moved)
+        chances = [m.p for m in fitted.model.backbone.modules() if isinstance(m, torch.nn.Dropout)]
+        chances += [
+            m.dropout for m in fitted.model.backbone.modules() if isinstance(getattr(m, "dropout", None), float)
+        ]
+        assert chances and max(chances) > 0, "dropout is back"
+        losses = [row["train_loss"] for row in fitted.history]
+        assert losses[-1] < losses[0]
+    assert far["finetune+l2sp(weight=1)"] < 0.9 * far["finetune"]
 
 
 def test_batches_hold_every_pair_once_and_are_of_like_length():

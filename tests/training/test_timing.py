@@ -15,7 +15,8 @@ from headstart.tasks.classification import Classification
 from headstart.training import checkpoint, loop, timing
 from headstart.training.finetune import Feeding, finetune
 from headstart.training.optim import Optimisation
-from headstart.training.timing import Loading, StepTimes, measure_times
+from headstart.training.preparing import prepared
+from headstart.training.timing import Loading, PhaseTime, StepTimes, measure_phase, measure_times
 
 TASK = Classification(("a", "b", "c"))
 PREP = Preprocessing(size=8, mean=(0.5,) * 3, std=(0.2,) * 3)
@@ -98,6 +99,25 @@ def test_the_prediction_is_what_training_takes(clock, monkeypatch, tmp_path, n, 
     )  # fmt: skip
     actual = clock.now - start
     assert predicted == pytest.approx(actual, rel=0.05), times
+
+
+@pytest.mark.parametrize("n", [24, 64])
+def test_the_prediction_is_what_a_phase_before_the_strategy_takes(clock, tmp_path, n):
+    body, data = Body(clock), images(n)
+    source = Source(
+        "a", "", "", {}, body, PREP, [Layer("all", ("layer",))], 4, "", "", "", LoadReport(0, (), (), 0), lambda: body
+    )
+    phase, given = parse_strategy("setfit(batch_size=8)").before[0], {"device": torch.device("cpu"), "seed": 0}
+    state = torch.get_rng_state()
+    found = measure_phase(source, phase, data, None, steps=2, **given)
+    assert torch.equal(torch.get_rng_state(), state)
+    start = clock.now
+    _, told = prepared(source, phase, data, None, folder=tmp_path, progress=SILENT, **given)
+    assert found.steps * found.epochs == told["steps"], "the very course"
+    assert found.seconds == pytest.approx(clock.now - start, rel=0.05), found
+    assert PhaseTime("x", 0.25, 0.05, 0.6, steps=4, epochs=12, peak_bytes=0).seconds == pytest.approx(
+        14.4 + 3 * 0.6  # a checkpoint after the first pass of 1.2 s, one after every tenth, one at the end
+    )
 
 
 def test_the_parts_by_hand(monkeypatch):

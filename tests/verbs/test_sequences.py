@@ -42,6 +42,9 @@ def test_the_run_folder_is_the_known_one(made):
     assert (m["task"], m["metric"]) == ("translation", "bleu")
     assert set(m["baselines"]) == {"copy", "dictionary"}  # from random weights there is no other scratch
     assert set(moved.metrics["baselines"]) == {"scratch", "copy", "dictionary"}
+    assert m["level"] == "nothing_transferred" != moved.metrics["level"]
+    assert "Nothing was transferred" in (run.path / "report.html").read_text(encoding="utf-8")
+    assert "headstart rank" not in (moved.path / "report.html").read_text(encoding="utf-8")
     assert moved.metrics["reload_check"] == {"ok": True, "max_difference": 0.0, "n": moved.metrics["n"]["test"]}
     assert m["written"]["bleu"] == "nrefs:1|case:mixed|eff:no|tok:zh|smooth:exp"
     assert moved.metrics["decoding"]["beams"] == 2

@@ -5,7 +5,13 @@ from __future__ import annotations
 from headstart.cli.common import console, prose, score, typed
 from headstart.run import Run
 
-COLOURS = {"helped": "green", "hurt": "bold red", "no_evidence": "yellow", "not_measured": "dim"}
+COLOURS = {
+    "helped": "green",
+    "hurt": "bold red",
+    "no_evidence": "yellow",
+    "not_measured": "dim",
+    "nothing_transferred": "yellow",
+}
 
 
 def show_run(run: Run) -> None:
@@ -48,7 +54,7 @@ def show_run(run: Run) -> None:
             prose(out, f"  to keep more of it: {offer['type']} ({offer['why']})")
     out.print()
     prose(out, m["why"], COLOURS[m["level"]])
-    if m["level"] in ("hurt", "no_evidence"):
+    if m["level"] in ("hurt", "no_evidence", "nothing_transferred"):
         for line in m["try"]:
             prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))

@@ -21,6 +21,7 @@ from headstart.evaluation.search_section import search_section
 from headstart.evaluation.text_section import text_section
 from headstart.evaluation.words import words_of
 from headstart.folder import PARTIAL, read_json, write_text
+from headstart.tasks.catalogue import by_vector
 
 MATRIX_CLASSES = 20
 WORST = 15
@@ -73,7 +74,7 @@ def write_report(run: Path, *, lang: str = "en") -> Path:
         ranking=_optional(run / "ranking.json"), layers=_optional(run / "layers.json"),
         choice=worded((_optional(run / "plan.json") or {}).get("choice"), modality), pictures=_optional(run / "pictures.json") or {"mistakes": [], "samples": []},
         texts=text_section(run, words), modality=modality, criterion=said(m["criterion"], modality),
-        line=_line(m, words),
+        line=_line(m, words), ranks=by_vector(m["task"]),
         recipe=(run / "recipe.yaml").read_text(encoding="utf-8"), data_name=str(yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["data"]),
         env=read_json(run / "env.json"), font=None, counts=_counts(data, m), phases=sorted(m["seconds"].items(), key=lambda item: -item[1]),
         total_seconds=sum(m["seconds"].values()), search=search_section(run, m, lang),

@@ -44,7 +44,12 @@ NAMES = {
 
 
 def verdict(
-    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = SHARE, strategy: str = ""
+    gains: dict[str, dict[str, Any]],
+    *,
+    metric: str = "accuracy",
+    spec: Metric = SHARE,
+    pretrained: bool = True,
+    ranks: bool = True,
 ) -> dict[str, Any]:
     """Judge the gains over the baselines that use no source.
 
@@ -55,19 +60,23 @@ def verdict(
         gains: baseline -> ``{"value", "ci95", "p_value", "n"}``, the transferred model minus the baseline.
         metric: what they are measured in, for the sentence.
         spec: whether that is a share, and in which unit it is otherwise.
-        strategy: name of the strategy, for the advice.
+        pretrained: whether the source had learned something; from random weights *nothing was transferred*, whatever the gains.
+        ranks: whether `headstart rank` compares sources for the task, for the advice.
 
     Returns:
-        ``{"negative_transfer": bool | None, "level": "hurt" | "helped" | "no_evidence" | "not_measured", "why": str,
+        ``{"negative_transfer": bool | None, "level": "hurt" | "helped" | "no_evidence" | "not_measured" | "nothing_transferred", "why": str,
         "why_zh": str, "try": [str], "try_zh": [str]}``.
     """
     rivals = {name: gain for name, gain in gains.items() if name in NO_TRANSFER}
     say, say_zh = Says(metric, spec, "en"), Says(metric, spec, "zh")
+    if not pretrained:
+        return _nothing_transferred(rivals, say, say_zh)
     if not rivals:
         return _result(
             None, "not_measured", "Whether the transfer helped was not measured: there is no baseline without a source.",
             "没有无源基线，因此未测量迁移是否有帮助。", ["Leave --baselines at its default to have the proof."], ["去掉 --baselines none 即可得到证明。"],
         )  # fmt: skip
+    other = "headstart rank DATA" if ranks else "--source NAME"
     hurt = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 0}
     if hurt:
         name, gain = min(hurt.items(), key=lambda item: item[1]["value"])
@@ -76,11 +85,11 @@ def verdict(
             f"Transfer hurt: {say.than(gain, name)} ({say.between(gain)}).",
             f"迁移有害：{say_zh.than(gain, name)}（{say_zh.between(gain)}）。",
             [
-                "Another source: headstart rank DATA --source A --source B, nearer to your images.",
+                f"Another source, nearer to your images: {f'{other} --source A --source B' if ranks else other}.",
                 "Hold the model less to this source: --strategy finetune, or --strategy last(1) for a part of it.",
                 f"Use {say.name(name)} itself: it is what these data support now.",
             ],
-            ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{say_zh.name(name)}。"],
+            [f"换一个更接近你的图像的源：{f'{other} --source A --source B' if ranks else other}。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{say_zh.name(name)}。"],
         )  # fmt: skip
     open_ = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 1}
     name, gain = min((open_ or rivals).items(), key=lambda item: item[1]["value"])
@@ -108,8 +117,22 @@ def verdict(
         None, "no_evidence",
         f"No evidence that transfer helped: {say.against(gain, name)} ({say.between(gain)}), inside the noise.",
         f"没有证据表明迁移有帮助：{say_zh.against(gain, name)}（{say_zh.between(gain)}），在噪声之内。",
-        [more, "Another source may fit better: headstart rank DATA.", "A simple model may be enough here: look at the baselines."],
-        [more_zh, "换一个源可能更合适：headstart rank DATA。", "简单模型可能已足够：请看基线。"],
+        [more, f"Another source may fit better: {other}.", "A simple model may be enough here: look at the baselines."],
+        [more_zh, f"换一个源可能更合适：{other}。", "简单模型可能已足够：请看基线。"],
+    )  # fmt: skip
+
+
+def _nothing_transferred(rivals: dict[str, dict[str, Any]], say: Says, say_zh: Says) -> dict[str, Any]:
+    """From random weights: what the network learned of these data alone, against the strongest other that does the same."""
+    why, why_zh = "Nothing was transferred: the source has random weights.", "没有迁移任何知识：源的权重是随机的。"
+    if rivals:
+        name, gain = min(rivals.items(), key=lambda item: item[1]["value"])
+        sure = beyond_noise(gain)
+        one, one_zh = (say.than, say_zh.than) if sure else (say.against, say_zh.against)
+        why += f" Learned from these data alone: {one(gain, name)} ({say.between(gain)}){'' if sure else ', inside the noise'}."
+        why_zh += f"仅从这些数据学习：{one_zh(gain, name)}（{say_zh.between(gain)}）{'' if sure else '，在噪声之内'}。"
+    return _result(
+        None, "nothing_transferred", why, why_zh, ["A pretrained source, to see what transfer gives: --source NAME."], ["使用预训练源，看迁移能带来什么：--source 名称。"]
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from headstart.data.wording import said
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "Transfer report",
-        "level_helped": "Transfer helped", "level_hurt": "Transfer hurt", "level_no_evidence": "No evidence that transfer helped", "level_not_measured": "Not measured",
+        "level_helped": "Transfer helped", "level_hurt": "Transfer hurt", "level_no_evidence": "No evidence that transfer helped", "level_not_measured": "Not measured", "level_nothing_transferred": "Nothing was transferred",
         "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "log_loss": "log loss", "ece": "calibration error", "roc_auc": "ROC AUC",
         "mean_average_precision": "mean average precision", "micro_f1": "micro F1", "rmse": "root mean squared error", "mae": "mean absolute error", "r2": "R²", "quadratic_kappa": "quadratic-weighted kappa",
         "bleu": "BLEU", "chrf": "chrF", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L", "copy": "the text copied", "dictionary": "dictionary, word by word", "lead": "first sentences",
@@ -30,7 +30,7 @@ WORDS: dict[str, dict[str, str]] = {
         "next": "What to do next", "data": "The data", "data_line": "{n} images in {k} classes. Training {train}, validation {valid}, test {test}.",
         "class": "class", "images": "images", "split_train": "train", "split_valid": "valid", "split_test": "test", "no_warnings": "Nothing suspicious was found: no file that cannot be decoded, no copies across splits.",
         "samples": "What the training images look like", "bad_files": "Files left out", "reason": "reason",
-        "source": "The source", "why_source": "Why this source", "compared": "Strategies were compared on folds of the training images.", "held_out": "held-out accuracy", "folds": "folds", "ranking": "Sources ranked on the training images", "chosen_by_you": "The source was named by you; `headstart rank DATA` compares it with others.",
+        "source": "The source", "why_source": "Why this source", "compared": "Strategies were compared on folds of the training images.", "held_out": "held-out accuracy", "folds": "folds", "ranking": "Sources ranked on the training images", "chosen_by_you": "The source was named by you.", "rank_compares": "`headstart rank DATA` compares it with others.",
         "probe_cv": "probe, cross-validated", "knn": "k-NN", "parameters": "parameters", "seconds": "seconds", "licence": "licence", "width": "features", "failed": "failed",
         "loaded": "What was loaded", "input": "input", "architecture": "architecture", "name": "name",
         "strategy": "The strategy", "trained_of": "{moved} of {total} parameters are trained.", "stage": "stage", "trained": "trained", "frozen": "frozen, in eval mode", "from_epoch": "from epoch {n}", "only_all": "", "only_adapter": "in adapters", "only_bias": "biases", "only_norm": "in norms", "rate": "peak rate", "norms": "batch norms",
@@ -69,7 +69,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "zh": {
         "title": "迁移报告",
-        "level_helped": "迁移有帮助", "level_hurt": "迁移有害", "level_no_evidence": "没有证据表明迁移有帮助", "level_not_measured": "未测量",
+        "level_helped": "迁移有帮助", "level_hurt": "迁移有害", "level_no_evidence": "没有证据表明迁移有帮助", "level_not_measured": "未测量", "level_nothing_transferred": "没有迁移任何知识",
         "accuracy": "准确率", "balanced_accuracy": "平衡准确率", "macro_f1": "宏平均 F1", "log_loss": "对数损失", "ece": "校准误差", "roc_auc": "ROC AUC",
         "mean_average_precision": "平均精度均值", "micro_f1": "微平均 F1", "rmse": "均方根误差", "mae": "平均绝对误差", "r2": "R²", "quadratic_kappa": "二次加权 kappa",
         "bleu": "BLEU", "chrf": "chrF", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L", "copy": "照抄原文", "dictionary": "逐词词典", "lead": "开头几句",
@@ -92,7 +92,7 @@ WORDS: dict[str, dict[str, str]] = {
         "next": "下一步", "data": "数据", "data_line": "{n} 张图像，{k} 个类别。训练 {train}，验证 {valid}，测试 {test}。",
         "class": "类别", "images": "图像", "split_train": "训练", "split_valid": "验证", "split_test": "测试", "no_warnings": "未发现可疑之处：没有无法解码的文件，也没有跨划分的副本。",
         "samples": "训练图像示例", "bad_files": "未使用的文件", "reason": "原因",
-        "source": "源模型", "why_source": "为什么选这个源", "compared": "各策略已在训练图像的折上比较。", "held_out": "留出准确率", "folds": "折", "ranking": "在训练图像上对源排序", "chosen_by_you": "源由你指定；`headstart rank DATA` 可与其他源比较。",
+        "source": "源模型", "why_source": "为什么选这个源", "compared": "各策略已在训练图像的折上比较。", "held_out": "留出准确率", "folds": "折", "ranking": "在训练图像上对源排序", "chosen_by_you": "源由你指定。", "rank_compares": "`headstart rank DATA` 可与其他源比较。",
         "probe_cv": "探针（交叉验证）", "knn": "k 近邻", "parameters": "参数量", "seconds": "秒", "licence": "许可证", "width": "特征数", "failed": "失败",
         "loaded": "载入情况", "input": "输入", "architecture": "架构", "name": "名称",
         "strategy": "策略", "trained_of": "训练 {total} 个参数中的 {moved} 个。", "stage": "阶段", "trained": "训练", "frozen": "冻结（评估模式）", "from_epoch": "自第 {n} 轮起", "only_all": "", "only_adapter": "适配器参数", "only_bias": "偏置", "only_norm": "归一化参数", "rate": "峰值学习率", "norms": "批归一化",

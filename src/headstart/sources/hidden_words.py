@@ -44,7 +44,7 @@ def hidden_states(
             some = order[first : first + AT_ONCE]
             inputs = preprocessing([shown[i] for i in some])
             at = inputs[:, IDS] == mask_id
-            states.append(backbone.tokens(inputs.to(device))[at.to(device)].float().cpu())
+            states.append(backbone.last_states(inputs.to(device))[at.to(device)].float().cpu())
             for row, i in zip(at, some, strict=True):
                 where += [(i, place) for place in sorted(places[i])[: int(row.sum())]]
     backbone.train(training).to(device_before)

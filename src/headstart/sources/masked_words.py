@@ -51,7 +51,7 @@ class MaskedWords:
         drawn = [rng.random(len(some)) for rng, some in zip(rngs, places, strict=True)]
         for first in range(0, len(where), ROWS):
             some = where[first : first + ROWS]
-            logits = self.told.head(states[first : first + ROWS])
+            logits = self.told(states[first : first + ROWS])
             logits[:, self.barred] = -torch.inf
             for row, (i, place) in enumerate(some):
                 logits[row, self.places.get(made[i][0][place].casefold(), [])] = -torch.inf

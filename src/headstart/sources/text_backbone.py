@@ -58,9 +58,13 @@ class TextBackbone(nn.Module):
     def tokens(self, inputs: torch.Tensor) -> torch.Tensor:
         """The last hidden states, or with ``"weighted"`` the sum over the layers, (B, T, width)."""
         if self.pool != "weighted":
-            return self._run(inputs).last_hidden_state
+            return self.last_states(inputs)
         states = self.layers(inputs)
         return sum(share * state for share, state in zip(self.mix.softmax(0), states, strict=True))  # type: ignore[return-value]
+
+    def last_states(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What leaves the last layer, (B, T, width), whatever is made of the layers."""
+        return self._run(inputs).last_hidden_state  # type: ignore[no-any-return]
 
     def _run(self, inputs: torch.Tensor, **more: Any) -> Any:
         given: dict[str, Any] = {"input_ids": inputs[:, IDS], "attention_mask": inputs[:, MASK]}

@@ -17,6 +17,7 @@ WORDS = {
     "pretrained_backbone": ("holds the model near a pretrained start", "but the backbone starts from random weights"),
     "class_probabilities": ("needs class probabilities", "but the task gives none"),
     "class_labels": ("reads one class an image", "but the task has none"),
+    "shared_labels": ("draws inputs of one label together", "but the task has no labels that two inputs can share"),
     "source_head": ("reads the head of the source task", "but this source comes without one"),
     "hard_labels": ("needs one label an image", "but mixup or CutMix mix them"),
     "plain_weights": ("compares weights with those of the source", "but the tuning moves adapters beside them"),
@@ -40,6 +41,7 @@ WORDS = {
 FIXES = {
     "batch_norms": "leave out bn=",
     "class_labels": "--strategy probe or finetune",
+    "shared_labels": "--strategy probe or finetune",
     "plain_weights": "--strategy finetune, or a term on features or outputs instead: distill, delta, lwf",
     "mask_token": "clm for a model of texts that reads from left to right; on images there is no language model",
     "left_to_right": "mlm for a model of texts with a mask",

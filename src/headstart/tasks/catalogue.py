@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headstart.data.dataset import SEQUENCES
 from headstart.errors import RecipeError
 from headstart.tables import Table
 from headstart.tasks.classification import Classification
@@ -26,3 +27,8 @@ TASKS: Table[type[Task]] = Table(
     },
     RecipeError,
 )  # fmt: skip
+
+
+def by_vector(name: str) -> bool:
+    """Whether a task reads one vector an input, so that `headstart rank` compares sources for it."""
+    return not TASKS[name].by_token and name not in SEQUENCES

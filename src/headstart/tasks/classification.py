@@ -30,7 +30,7 @@ class Classification(Task):
     """
 
     name = "classification"
-    gives = frozenset({"class_probabilities", "class_labels", "loss_per_image"})
+    gives = frozenset({"class_probabilities", "class_labels", "shared_labels", "loss_per_image"})
     obeys = frozenset(
         {"label_smoothing", "imbalance", "sampler", "mixing", "loss", "calibration", "wise", "forgetting"}
     )

@@ -26,7 +26,7 @@ class Hierarchical(Task):
     """
 
     name = "hierarchical"
-    gives = frozenset({"class_probabilities", "class_labels"})
+    gives = frozenset({"class_probabilities", "class_labels", "shared_labels"})
     obeys = frozenset({"imbalance", "sampler", "mixing"})
 
     def __init__(self, classes: tuple[str, ...], *, class_weights: np.ndarray | None = None) -> None:

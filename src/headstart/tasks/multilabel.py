@@ -25,7 +25,7 @@ class Multilabel(Task):
     """
 
     name = "multilabel"
-    gives = frozenset({"label_probabilities"})
+    gives = frozenset({"label_probabilities", "shared_labels"})
     obeys = frozenset({"label_smoothing", "imbalance", "mixing"})
     settles = "the labels' thresholds"
 

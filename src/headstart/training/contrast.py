@@ -46,7 +46,7 @@ def contrast_course(source: Source, phase: SetFit, train_set: Dataset, *, seed: 
     """
     labels = train_set.labels
     assert labels is not None
-    if np.bincount(labels).max(initial=0) < 2:
+    if _most_of_a_label(labels) < 2:
         raise HandshakeError(
             sentence("setfit draws two inputs of a label together, and no label has two", got="1 input a label", fix="--strategy probe")
         )  # fmt: skip
@@ -55,10 +55,22 @@ def contrast_course(source: Source, phase: SetFit, train_set: Dataset, *, seed: 
 
     def passing(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
-        rows = together(labels, 2, order)
+        rows = together(one_label(labels, order), 2, order)
         yield from islice(batches(train_set, source.preprocessing, batch_size=size, order=rows), steps)
 
     said = (
         f"{epochs} passes over {len(train_set)} labelled {train_set.modality}s, {steps} steps each, all pairs of {size}"
     )
     return Course(nn.Identity(), Classification(train_set.classes), Pairs(), passing, steps, epochs, said)
+
+
+def one_label(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Labels int (n,) as they are; of several an input, bool (n, K), one of its own drawn at random, K where it has none."""
+    if labels.ndim == 1:
+        return labels
+    chance = np.random.default_rng([seed, 3]).random(labels.shape)
+    return np.where(labels.any(1), np.where(labels > 0, chance, -1.0).argmax(1), labels.shape[1])
+
+
+def _most_of_a_label(labels: np.ndarray) -> int:
+    return int((np.bincount(labels) if labels.ndim == 1 else (labels > 0).sum(0)).max(initial=0))

@@ -1,10 +1,9 @@
-"""The steps of a language model on the target's texts: what is hidden, the head that guesses it, and the loss."""
+"""The steps of a language model on the target's texts: what is hidden, and the loss of guessing it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import nn
 from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import batches
-from headstart.data.text_preprocessing import IDS, MASK, TYPES, Text, TextPreprocessing
+from headstart.data.text_preprocessing import IDS, MASK, Text, TextPreprocessing
 from headstart.functional.masking import IGNORED, masked_tokens, next_tokens
+from headstart.sources.language_head import embeddings, new_head, own_head
 from headstart.sources.source import Source
 from headstart.sources.text_backbone import TextBackbone
 from headstart.strategies.preparation.language_model import LanguageModel, MaskedLM
@@ -24,13 +24,6 @@ from headstart.strategies.terms.term import Penalty, Start
 from headstart.tasks.classification import Classification
 from headstart.tasks.task import Model, Task
 from headstart.training.preparing import Course, whole_steps
-
-TRAINED = (
-    ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias"),
-    ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
-    ("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
-)
-"""Where BERT, RoBERTa and DistilBERT keep the head of their masked language model: a linear layer, a norm, a bias a token."""
 
 
 class Joined(Sequence[Text]):
@@ -52,33 +45,6 @@ class Joined(Sequence[Text]):
         raise IndexError(index)
 
 
-class TiedHead(nn.Module):
-    """Hidden states -> a number for each token of the vocabulary, by the input embeddings: ``E g(h) + b``.
-
-    Args:
-        width: of the hidden states. inner: of the embeddings. vocabulary: tokens.
-        transform: whether g is a linear layer, GELU and a layer norm as in BERT (it starts as the identity in place of the linear layer);
-            else g is the identity, as in GPT-2.
-        eps: of the norm.
-    """
-
-    def __init__(self, width: int, inner: int, vocabulary: int, *, transform: bool, eps: float = 1e-12) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
-        self.dense: nn.Linear | None = None
-        if transform or width != inner:
-            self.dense = nn.Linear(width, inner)
-            self.norm = nn.LayerNorm(inner, eps)
-            nn.init.eye_(self.dense.weight)
-            nn.init.zeros_(self.dense.bias)
-
-    def forward(self, states: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-        """(N, width) and (V, inner) -> (N, V)."""
-        if self.dense is not None:
-            states = self.norm(nn.functional.gelu(self.dense(states)))
-        return states @ embeddings.T + self.bias
-
-
 class Tokens(Classification):
     """Mass of a batch: the tokens that are asked for."""
 
@@ -97,24 +63,11 @@ class Guessing(Procedure):
     ) -> dict[str, torch.Tensor]:  # fmt: skip
         assert batch.targets is not None and isinstance(model.backbone, TextBackbone)
         asked = batch.targets != IGNORED
-        states = last_states(model.backbone, batch.inputs)[asked]
+        states = model.backbone.last_states(batch.inputs)[asked]
         if not len(states):
             return {"loss": model.backbone(batch.inputs).sum() * 0.0}
         outputs = model.head(states, embeddings(model.backbone))
         return {"loss": nn.functional.cross_entropy(outputs.float(), batch.targets[asked])}
-
-
-def last_states(backbone: TextBackbone, inputs: torch.Tensor) -> torch.Tensor:
-    """(B, T, width), whatever the backbone makes of its layers."""
-    given: dict[str, Any] = {"input_ids": inputs[:, IDS], "attention_mask": inputs[:, MASK]}
-    if backbone.typed:
-        given["token_type_ids"] = inputs[:, TYPES]
-    return backbone.model(**given, return_dict=True).last_hidden_state
-
-
-def embeddings(backbone: TextBackbone) -> torch.Tensor:
-    """The input embeddings, (V, inner): the head shares them."""
-    return backbone.model.get_input_embeddings().weight  # type: ignore[operator]
 
 
 def language_course(
@@ -128,11 +81,9 @@ def language_course(
     steps, size = whole_steps(len(texts), int(phase.batch_size))
     tokenizer = preprocessing.tokenizer
     special = torch.tensor(sorted(set(tokenizer.all_special_ids)), dtype=torch.int64)
-    vocabulary, inner = embeddings(backbone).shape
-    masked = isinstance(phase, MaskedLM)
-    eps = float(getattr(backbone.config, "layer_norm_eps", 1e-12))
-    head = TiedHead(source.width, inner, vocabulary, transform=masked, eps=eps)
-    known = masked and fill_head(head, source.extra.get("folder"))
+    table, masked = embeddings(backbone), isinstance(phase, MaskedLM)
+    own = own_head(source, masked=masked)
+    head = new_head(source.width, table, transform=masked) if own is None else own
 
     def passing(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])
@@ -146,35 +97,13 @@ def language_course(
             if isinstance(phase, MaskedLM):
                 free = mask.bool() & ~torch.isin(ids, special)
                 inputs[:, IDS], targets = masked_tokens(
-                    ids, free, share=phase.share, mask_id=tokenizer.mask_token_id, vocabulary=min(vocabulary, len(tokenizer)),
+                    ids, free, share=phase.share, mask_id=tokenizer.mask_token_id, vocabulary=min(len(table), len(tokenizer)),
                     generator=draws,
                 )  # fmt: skip
             else:
                 targets = next_tokens(ids, mask)
             yield Batch(inputs, targets)
 
-    whose = "the checkpoint's own" if known else "new, tied to the input embeddings"
+    whose = "the checkpoint's own" if own is not None else "new, tied to the input embeddings"
     said = f"{int(phase.epochs)} epochs over {len(texts)} texts of the target without their labels, {steps} steps each; head {whose}"
     return Course(head, Tokens(("token",)), Guessing(), passing, steps, int(phase.epochs), said)
-
-
-def fill_head(head: TiedHead, folder: Any) -> bool:
-    """Take the head of a masked language model from the checkpoint that the source came from; whether it has one that fits."""
-    path = Path(folder) / "model.safetensors" if folder else None
-    if path is None or not path.is_file() or head.dense is None:
-        return False
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        names = set(file.keys())
-        for dense, norm, bias in TRAINED:
-            found = {
-                "dense.weight": f"{dense}.weight", "dense.bias": f"{dense}.bias", "norm.weight": f"{norm}.weight",
-                "norm.bias": f"{norm}.bias", "bias": bias,
-            }  # fmt: skip
-            if set(found.values()) <= names:
-                state = {mine: file.get_tensor(theirs).float() for mine, theirs in found.items()}
-                if all(state[key].shape == value.shape for key, value in head.state_dict().items()):
-                    head.load_state_dict(state)
-                    return True
-    return False

@@ -74,23 +74,11 @@ def prepared(
     Raises:
         HandshakeError: the data give the phase nothing to learn.
     """
-    from headstart.training.contrast import contrast_course
-    from headstart.training.language import language_course
-
-    if isinstance(phase, SetFit):
-        course = contrast_course(source, phase, train_set, seed=seed)
-    else:
-        assert isinstance(phase, LanguageModel)
-        course = language_course(source, phase, train_set, unlabelled, seed=seed)
+    course = course_of(source, phase, train_set, unlabelled, seed=seed)
     torch.manual_seed(seed)
-    model = Model(copy.deepcopy(source.backbone), course.head).to(device)
-    stages = [Stage(layer, True, bn="frozen") for layer in source.layers]
-    start = Start(model, source.layers, course.task, lambda: (), device, seed, stages=stages)
-    options = Optimisation(course.epochs, phase.lr)
     progress.say(f"{phase.name}: {course.said}")
     fitted = train(
-        Objective(model, course.task, stages, course.procedure, nn.ModuleDict(), start), course.batches, course.steps, options,
-        device=device, seed=seed, precision=precision, folder=folder, progress=progress, name=phase.name,
+        objective_of(source, course, device, seed), course.batches, course.steps, Optimisation(course.epochs, phase.lr), device=device, seed=seed, precision=precision, folder=folder, progress=progress, name=phase.name,
     )  # fmt: skip
     backbone = fitted.model.backbone.cpu().eval()
     found = {
@@ -100,10 +88,38 @@ def prepared(
     return moved_source(source, backbone), found
 
 
+def course_of(
+    source: Source, phase: Preparation, train_set: Dataset, unlabelled: Dataset | None, *, seed: int
+) -> Course:
+    """What a phase descends; arguments and errors as for :func:`prepared`."""
+    from headstart.training.contrast import contrast_course
+    from headstart.training.language import language_course
+
+    if isinstance(phase, SetFit):
+        return contrast_course(source, phase, train_set, seed=seed)
+    assert isinstance(phase, LanguageModel)
+    return language_course(source, phase, train_set, unlabelled, seed=seed)
+
+
+def objective_of(source: Source, course: Course, device: torch.device, seed: int) -> Objective:
+    """A copy of the source, all of whose layers move, under the course's loss."""
+    model = Model(copy.deepcopy(source.backbone), course.head).to(device)
+    stages = [Stage(layer, True, bn="frozen") for layer in source.layers]
+    start = Start(model, source.layers, course.task, lambda: (), device, seed, stages=stages)
+    return Objective(model, course.task, stages, course.procedure, nn.ModuleDict(), start)
+
+
 def moved_source(source: Source, backbone: nn.Module) -> Source:
-    """The source with other weights of the same architecture: a key of its own in the cache of features, and no head."""
+    """The source with other weights of the same architecture: a key of its own in the cache of features, and no head; ``opened`` is as it was."""
     digest = source_digest(weights_digest(backbone), source.library, source.architecture, source.model_args)
-    return replace(source, backbone=backbone, digest=digest, head=None, classes=())
+    return replace(
+        source,
+        backbone=backbone,
+        digest=digest,
+        head=None,
+        classes=(),
+        extra={**source.extra, "opened": source.extra.get("opened", source)},
+    )
 
 
 def whole_steps(n: int, size: int) -> tuple[int, int]:

@@ -19,13 +19,16 @@ from headstart.data.batch import Batch
 from headstart.data.dataset import Dataset
 from headstart.data.loader import DecodedCache, batches
 from headstart.sources.source import Source
+from headstart.strategies.preparation.preparation import Preparation
 from headstart.strategies.strategy import Strategy
 from headstart.tasks.task import Task
 from headstart.training import checkpoint, loop, lr_range
 from headstart.training.device import accelerator
 from headstart.training.finetune import DECODED_BYTES, EVAL_BATCH, Course, Feeding, set_up
 from headstart.training.memory_use import peak_memory, used_bytes
+from headstart.training.objective import Objective
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups
+from headstart.training.preparing import course_of, objective_of
 from headstart.training.randomness import untouched_randomness
 from headstart.training.update import Pieces, update
 
@@ -98,11 +101,7 @@ class StepTimes:
         first, later = self._epochs(n_train, n_valid)
         _, loading = self.train.epochs(n_train, DECODED_BYTES)
         sweep = SWEPT * lr_range.RUNS * lr_range.STEPS * (self.update + self.batch_size * loading / n_train)
-        every = max(
-            1, math.ceil(self.save / (loop.SAVE_SHARE * max(later, 1e-9)))
-        )  # epochs from one checkpoint to the next
-        saves = 1 + -(-(epochs - 1) // every)
-        return first + (epochs - 1) * later + saves * self.save + (sweep if find_lr else 0.0)
+        return first + (epochs - 1) * later + _saving(self.save, epochs, later) + (sweep if find_lr else 0.0)
 
     def epochs_within(self, seconds: float, n_train: int, n_valid: int = 0, *, find_lr: bool = False) -> int:
         """The most epochs that ``seconds`` allow; 0 where one does not fit."""
@@ -113,6 +112,61 @@ class StepTimes:
         while self.training(epochs, n_train, n_valid, find_lr=find_lr) > seconds:
             epochs -= 1
         return epochs
+
+
+@dataclass(frozen=True)
+class PhaseTime:
+    """Seconds of the parts of a phase before a strategy.
+
+    Attributes:
+        name: of the phase.
+        update, load: one update, and what it takes to load its batch.
+        save: the checkpoint of an epoch.
+        steps, epochs: of the phase as it would run.
+        peak_bytes: what updates took at their peak, beyond what was held before.
+    """
+
+    name: str
+    update: float
+    load: float
+    save: float
+    steps: int
+    epochs: int
+    peak_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole phase."""
+        epoch = self.steps * (self.update + self.load)
+        return self.epochs * epoch + _saving(self.save, self.epochs, epoch)
+
+
+def _saving(save: float, epochs: int, epoch: float) -> float:
+    """Seconds of all checkpoints of a training whose later epochs take ``epoch``."""
+    every = max(1, math.ceil(save / (loop.SAVE_SHARE * max(epoch, 1e-9))))  # epochs from one checkpoint to the next
+    return (1 + -(-(epochs - 1) // every)) * save
+
+
+def measure_phase(
+    source: Source, phase: Preparation, train_set: Dataset, unlabelled: Dataset | None, *, device: torch.device, seed: int,
+    precision: str = "auto", steps: int = STEPS,
+) -> PhaseTime:  # fmt: skip
+    """Time ``steps`` updates of the very course that :func:`headstart.training.preparing.prepared` would take with the same arguments.
+
+    Raises:
+        HandshakeError: the data give the phase nothing to learn.
+    """
+    before = used_bytes(device)
+    with untouched_randomness(device), peak_memory(device) as peak:
+        course = course_of(source, phase, train_set, unlabelled, seed=seed)
+        start = time.perf_counter()
+        window = list(itertools.islice(course.batches(0), steps))
+        load = (time.perf_counter() - start) / len(window)
+        objective = objective_of(source, course, device, seed)
+        update, save = _updates(
+            objective, Optimisation(course.epochs, phase.lr), window, device, precision, None, steps
+        )
+    return PhaseTime(phase.name, update, load, save, course.steps, course.epochs, max(0, peak.bytes - before))
 
 
 def measure_times(
@@ -153,7 +207,7 @@ def measure_times(
             device=device, seed=seed,
         )  # fmt: skip
         train, window = _loading(course.cache, lambda: itertools.islice(course.batches(0), steps))
-        update, save = _updates(course, options, window, device, precision, micro_batch, steps)
+        update, save = _updates(course.objective, options, window, device, precision, micro_batch, steps)
         valid, evaluate = Loading(0.0, 0.0, 0.0), 0.0
         if valid_set is not None and len(valid_set):
             some, cache = valid_set.subset(np.arange(min(len(valid_set), EVAL_BATCH))), DecodedCache(DECODED_BYTES)
@@ -179,10 +233,10 @@ def _loading(cache: DecodedCache, load: Callable[[], Iterable[Batch]]) -> tuple[
 
 
 def _updates(
-    course: Course, options: Optimisation, window: list[Batch], device: torch.device, precision: str,
+    objective: Objective, options: Optimisation, window: list[Batch], device: torch.device, precision: str,
     micro_batch: int | None, steps: int,
 ) -> tuple[float, float]:  # fmt: skip
-    engine, objective = accelerator(device, precision, course.objective.model), course.objective
+    engine = accelerator(device, precision, objective.model)
     model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))

@@ -123,6 +123,13 @@ def resolve(
     return Optimisation(**values)
 
 
+def for_scratch(settings: Settings) -> Settings:
+    """For a twin from random weights: a rate in figures was chosen for the source's weights and says nothing of random ones, which learn at
+    their own default (:func:`resolve`). With ``"auto"`` each has a range test of its own."""
+    values = settings.optimisation
+    return settings if values.get("lr") == "auto" else replace(settings, optimisation={**values, "lr": None})
+
+
 def transfer(
     source: Source,
     strategy: Strategy,
@@ -171,7 +178,7 @@ def transfer(
     done: list[dict[str, Any]] = []
     for i, phase in enumerate(strategy.before):
         source, told = prepared(
-            source, phase, _all_of(train_set, None if strategy.procedure.by_steps else valid_set), settings.feeding.unlabelled,
+            source, phase, seen_before(strategy, train_set, valid_set), settings.feeding.unlabelled,
             device=device, seed=seed, precision=settings.precision, folder=folder / f"{i}-{phase.name}" if folder else None,
             progress=progress,
         )  # fmt: skip
@@ -254,9 +261,9 @@ def transfer(
     )
 
 
-def _all_of(train_set: Dataset, valid_set: Dataset | None) -> Dataset:
-    """What a phase before the head learns from: the inputs that the head learns from."""
-    if valid_set is None or not len(valid_set):
+def seen_before(strategy: Strategy, train_set: Dataset, valid_set: Dataset | None) -> Dataset:
+    """What a phase before the strategy learns from: the inputs that its head learns from."""
+    if strategy.procedure.by_steps or valid_set is None or not len(valid_set):
         return train_set
     assert train_set.labels is not None and valid_set.labels is not None
     return replace(

@@ -25,8 +25,8 @@ from headstart.training.finetune import set_up, worst_batch
 from headstart.training.fit_memory import MemoryFit, fit_memory
 from headstart.training.lr_range import LrRange, lr_range_test
 from headstart.training.soup import parse_soup
-from headstart.training.timing import StepTimes, measure_times
-from headstart.training.transfer import resolve, task_of
+from headstart.training.timing import PhaseTime, StepTimes, measure_phase, measure_times
+from headstart.training.transfer import resolve, seen_before, task_of
 from headstart.verbs.prepare import Prepared
 from headstart.verbs.settings import settings_of
 
@@ -49,7 +49,8 @@ class Decided:
     choice: the comparison, ``None`` where the strategy was given.
     times: seconds of the parts of training, ``None`` where nothing is trained by steps.
     lr_range, memory: how learning rate and pieces were found, ``None`` where nothing is trained by steps.
-    training_seconds: expected for all trainings by steps.
+    training_seconds: expected for all trainings by steps, phases before them included.
+    phases: seconds of the parts of each phase before the strategy.
     notes: what was left out for want of time.
     """
 
@@ -63,6 +64,7 @@ class Decided:
     memory: MemoryFit | None = None
     training_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    phases: list[PhaseTime] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,9 +96,20 @@ def decide(
     train_set, learn = target.split("train"), target.learning
     began = time.perf_counter()
 
-    def left() -> float:
-        return float("inf") if until is None else (until - time.perf_counter() - CLOSING) * SAFE
+    phases = _phases(recipe, target, source, device)
+    first = recipe.seeds * sum(phase.seconds for phase in phases)
 
+    def left() -> float:
+        return float("inf") if until is None else (until - time.perf_counter() - CLOSING) * SAFE - first
+
+    if phases and left() <= 0:
+        names = " and ".join(phase.name for phase in phases)
+        raise RecipeError(
+            sentence(
+                f"the budget does not allow what comes before the strategy: {names} take{'s' if len(phases) == 1 else ''} about {first:.0f} s, and {max(left() + first, 0):.0f} s are left",
+                got=recipe.budget, fix=f"--budget {int((first + CLOSING) / SAFE + 60)}s, or --strategy probe",
+            )
+        )  # fmt: skip
     candidates = _candidates(recipe, source, layer, task_of(train_set, settings))
     stepwise = [c for c in candidates if parse_strategy(c.strategy).procedure.by_steps]
     pretrained = source.pretrained
@@ -148,13 +161,37 @@ def decide(
         )
         chosen = better
     optimisation, baselines, seconds = _fit_time(
-        recipe, source, chosen, chosen.strategy in {c.strategy for c in stepwise}, times, target, left(), notes
+        recipe, source, chosen, chosen.strategy in {c.strategy for c in stepwise}, times, target, left(), first, notes
     )
     for note in notes:
         progress.say(note)
     return Decided(
-        chosen.strategy, chosen.layer, optimisation, baselines, choice, times, lr_range, memory, seconds, notes
+        chosen.strategy,
+        chosen.layer,
+        optimisation,
+        baselines,
+        choice,
+        times,
+        lr_range,
+        memory,
+        first + seconds,
+        notes,
+        phases,
     )
+
+
+def _phases(recipe: Recipe, target: Prepared, source: Source, device: torch.device) -> list[PhaseTime]:
+    """A few steps of each phase before the strategy; each on the source as it is, since what it computes takes the same time."""
+    if recipe.strategy == "auto":
+        return []
+    strategy = parse_strategy(recipe.strategy)
+    seen = seen_before(strategy, target.split("train"), target.split("valid"))
+    return [
+        measure_phase(
+            source, phase, seen, target.unlabelled, device=device, seed=recipe.seed, precision=recipe.precision
+        )
+        for phase in strategy.before
+    ]
 
 
 def _candidates(recipe: Recipe, source: Source, layer: str, task: Task) -> list[Candidate]:
@@ -238,9 +275,9 @@ def _tune(
 
 def _fit_time(
     recipe: Recipe, source: Source, chosen: Candidate, moving: bool, times: StepTimes | None, target: Prepared, left: float,
-    notes: list[str],
+    first: float, notes: list[str],
 ) -> tuple[dict[str, Any], list[str], float]:  # fmt: skip
-    """Epochs, and the baselines that are trained, such that all of it ends within ``left`` seconds."""
+    """Epochs, and the baselines that are trained, such that all of it ends within ``left`` seconds; ``first`` are those of phases before."""
     settings = settings_of(recipe)
     n, n_valid = len(target.split("train")), len(target.split("valid"))
     values: dict[str, Any] = {} if chosen.lr is None else {"lr": chosen.lr}
@@ -274,7 +311,7 @@ def _fit_time(
         raise RecipeError(
             sentence(
                 f"the budget does not allow one epoch of {chosen.strategy}: it takes about {one:.0f} s, and {max(left, 0):.0f} s are left",
-                got=recipe.budget, fix=f"--budget {int((one * trainings + CLOSING) / SAFE + 60)}s, or --strategy probe",
+                got=recipe.budget, fix=f"--budget {int((first + one * trainings + CLOSING) / SAFE + 60)}s, or --strategy probe",
             )
         )  # fmt: skip
     if epochs < wanted:

@@ -25,7 +25,7 @@ from headstart.strategies.strategy import Strategy
 from headstart.tasks.task import Task
 from headstart.training.after import PLAIN, After
 from headstart.training.classical import fit_classical
-from headstart.training.transfer import Settings, Transferred, probabilities, task_of, transfer
+from headstart.training.transfer import Settings, Transferred, for_scratch, probabilities, task_of, transfer
 from headstart.verbs.calibrate import calibrate, held_out
 from headstart.verbs.prepare import Prepared
 
@@ -85,7 +85,7 @@ def experiment(
     """Transfer (with what comes ``after`` it, which the baselines do without), calibrate the head where ``calibration`` is ``"temperature"``, then train each baseline under the same budget, and predict the test images with all of them.
 
     ``scratch`` is the same architecture from random weights, trained whole with the same epochs, batches and
-    augmentation (its own learning rate, see :func:`headstart.training.transfer.resolve`). ``probe`` is the solved head on
+    augmentation, at the default rate of random weights whatever the source's is (:func:`headstart.training.transfer.for_scratch`). ``probe`` is the solved head on
     the last layer of the frozen source (trained by steps where it reads tokens). ``raw_pixels`` (of images) is the same solver on 16 x 16 raw pixels: no source and
     no network. ``classical`` (of texts) is a linear model on TF-IDF of words and letters (:mod:`headstart.training.classical`).
     ``zeroshot`` (of texts) reads no label (:mod:`headstart.features.zero_shot`).
@@ -103,6 +103,7 @@ def experiment(
         start: Source,
         how: Strategy,
         *,
+        options: Settings = settings,
         pretrained: bool = True,
         first_head: Any = None,
         layer: str = "last",
@@ -110,7 +111,7 @@ def experiment(
     ) -> Transferred:
         with clock(name):
             moved = transfer(
-                start, how, target.classes, train_set, valid_set, settings, device=device, seed=seed, score=judge,
+                start, how, target.classes, train_set, valid_set, options, device=device, seed=seed, score=judge,
                 metric=scoring.watched(metric, target.classes), cache_dir=cache_dir, folder=folder / name, pretrained=pretrained, head=first_head,
                 layer=layer, progress=progress, name=name, after=after,
             )  # fmt: skip
@@ -134,7 +135,9 @@ def experiment(
     found = tested(moved, source)
     others: dict[str, np.ndarray] = {}
     if "scratch" in baselines:
-        others["scratch"] = tested(trained("scratch", source, parse_strategy("finetune"), pretrained=False), source)
+        own = for_scratch(settings) if pretrained else settings
+        twin = trained("scratch", source, parse_strategy("finetune"), options=own, pretrained=False)
+        others["scratch"] = tested(twin, source)
     frozen = "head" if moved.task.by_token else "probe"  # a head that reads tokens is not solved but trained
     other = strategy.procedure.by_steps or moved.moved or taps_read(moved.reads) != taps_read(source)
     if "probe" in baselines and other and not (moved.task.by_token and strategy.name == frozen):

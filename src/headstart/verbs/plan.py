@@ -233,7 +233,13 @@ def _steps(
             layers.why if layers and not moving else "training moves them all" if moving else given,
         ),
         Step("strategy", found.strategy, found.choice.why if found.choice else given if recipe.strategy != "auto" else "the one that this source and this task allow"),
-        *(Step(f"first {phase.name}", phase.describe(), given) for phase in strategy.before),
+        *(
+            Step(
+                f"first {phase.name}", phase.describe(),
+                f"{given}; about {t.seconds:.0f} s: {t.epochs} x {t.steps} steps of {1000 * (t.update + t.load):.0f} ms",
+            )
+            for phase, t in zip(strategy.before, found.phases, strict=True)
+        ),
         Step("tuning", strategy.tuning.describe(), "; ".join(filter(None, (help_of(found.strategy), note)))),
         Step(
             "terms", " + ".join(t.describe() for t in strategy.terms) or "none", "none of the compared strategies has one"
@@ -296,7 +302,16 @@ def _memory(found: Decided, source: Source) -> float:
     from headstart.training.memory_use import used_bytes
 
     beyond = max(
-        (m for m in (found.memory and found.memory.peak_bytes, found.times and found.times.peak_bytes) if m), default=0
+        (
+            m
+            for m in (
+                found.memory and found.memory.peak_bytes,
+                found.times and found.times.peak_bytes,
+                *(phase.peak_bytes for phase in found.phases),
+            )
+            if m
+        ),
+        default=0,
     )
     return (used_bytes(torch.device("cpu")) + beyond) / 2**20
 

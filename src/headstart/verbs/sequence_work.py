@@ -32,7 +32,7 @@ from headstart.training.device import pick_device
 from headstart.training.sequence_baselines import BASELINES
 from headstart.training.sequences import check_strategy, train_sequences
 from headstart.training.stage_table import stage_table
-from headstart.training.transfer import Settings, Transferred, task_of
+from headstart.training.transfer import Settings, Transferred, for_scratch, task_of
 from headstart.verbs.experiment import Clock, Outcome, score
 from headstart.verbs.prepare import Prepared, prepare_recipe
 from headstart.verbs.sequence_check import baselines_of, check_sequence_recipe
@@ -90,7 +90,9 @@ def work_through_sequences(plan: Recipe, work: Path, *, progress: Progress) -> N
     outcome, result = outcomes[0], scores[0]
     moved = outcome.moved
     specs = scoring.metrics(target.classes)
-    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), "text")
+    judged = worded(
+        verdict(result["gains"], metric=metric, spec=specs[metric], pretrained=source.pretrained, ranks=False), "text"
+    )
     judged |= advice(judged["level"], source)
     table = stage_table(source, strategy, moved.stages, moved.options)
     how = generation_config(moved.backbone.model, task.decoding)
@@ -181,7 +183,7 @@ def _experiment(
     preprocessing: Any = source.preprocessing
     history: list[dict[str, Any]] = []
 
-    def trained(name: str, how: Strategy, pretrained: bool) -> tuple[np.ndarray, Transferred]:
+    def trained(name: str, how: Strategy, settings: Settings, pretrained: bool) -> tuple[np.ndarray, Transferred]:
         with clock(name):
             fitted, stages = train_sequences(
                 source, how, task, train_set, valid_set, settings, pretrained=pretrained, device=device, seed=seed, folder=folder / name,
@@ -200,11 +202,11 @@ def _experiment(
         )  # fmt: skip
         return found, moved
 
-    found, moved = trained("transfer", strategy, source.pretrained)
+    found, moved = trained("transfer", strategy, settings, source.pretrained)
     others = {}
     for name in names:
         if name == "scratch":
-            others[name] = trained(name, parse_strategy("finetune"), False)[0]
+            others[name] = trained(name, parse_strategy("finetune"), for_scratch(settings), False)[0]
             continue
         with clock(name):
             said = BASELINES[name](train_set, texts)

@@ -32,13 +32,6 @@ def check_recipe(recipe: Recipe) -> None:
     settings_of(recipe)
     if recipe.unlabelled is not None:
         unlabelled_used(strategy)
-    if recipe.budget is not None and strategy is not None and strategy.before:
-        raise HandshakeError(
-            sentence(
-                "the time of a phase that prepares the source is not forecast, so a budget could not be kept", got=recipe.strategy,
-                fix=f"leave out --budget, and say how long: --strategy '{strategy.before[0].name}(epochs=1)'",
-            )
-        )  # fmt: skip
 
 
 def refuse_sequences(task: str) -> None:

@@ -33,7 +33,7 @@ from headstart.sources.source import Source
 from headstart.sources.taps import taps_read
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import handshake
-from headstart.tasks.catalogue import TASKS
+from headstart.tasks.catalogue import TASKS, by_vector
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
 from headstart.training.stage_table import stage_table
@@ -172,7 +172,12 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
                 progress=progress,
             )
     specs = scoring.metrics(target.classes)
-    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), modality)
+    judged = worded(
+        verdict(
+            result["gains"], metric=metric, spec=specs[metric], pretrained=pretrained, ranks=by_vector(moved.task.name)
+        ),
+        modality,
+    )
     table = stage_table(source, strategy, moved.stages, moved.options)
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):

@@ -14,7 +14,8 @@ class SetFit(Preparation):
     The loss is that of the paper, ``(cos(f_a, f_b) - y)^2`` with y = 1 for one label and 0 for two, both kinds counted alike. The paper
     draws pairs and encodes both sides of each; here every pair of a batch counts, the kinds are weighed to halves
     (:func:`headstart.functional.pair_contrast.pair_contrast`), and batches bring at least two inputs of a label: the same expectation from
-    far fewer encodings, and no list of pairs anywhere. Any number of labels, any backbone.
+    far fewer encodings, and no list of pairs anywhere. Any number of labels, any backbone. With several labels an input y is 1 where the two
+    share one, as in the authors' code.
 
     Args:
         epochs: passes over the training inputs, default 10. Fewer than ``STEPS`` steps are never made: few inputs take more passes.
@@ -27,7 +28,7 @@ class SetFit(Preparation):
     batch_size: float = 32
 
     name = "setfit"
-    needs = frozenset({"class_labels"})
+    needs = frozenset({"shared_labels"})
     reads_labels = True
 
     def describe(self) -> str:

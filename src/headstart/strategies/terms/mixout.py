@@ -15,6 +15,9 @@ from headstart.strategies.terms.checks import check_argument
 from headstart.strategies.terms.term import Penalty, Seen, Start, Term
 from headstart.tasks.task import Model
 
+CHANCES = ("dropout", "attention_dropout", "activation_dropout")
+"""Where blocks that drop without a module of their own keep the chance (the attention of T5, all of Marian and BART)."""
+
 
 @dataclass(frozen=True)
 class Mixout(Term):
@@ -22,8 +25,8 @@ class Mixout(Term):
     that the expectation stays (:func:`headstart.functional.mixout.mixout`). So training holds near the source without a penalty; with
     few labels it keeps runs from failing.
 
-    As in the authors' code it acts on the weights of linear layers (here of convolutions too), not on biases, norms and embeddings, and
-    the backbone's own dropout is off in its place. Evaluation uses the weights as they are. It adds nothing to the loss, so that the log
+    As in the authors' code it acts on the weights of linear layers (here of convolutions too), not on biases, norms and embeddings (nor on
+    an output layer that shares its weight with them), and the backbone's own dropout is off in its place. Evaluation uses the weights as they are. It adds nothing to the loss, so that the log
     has no column for it. Each piece of a batch that is cut to fit into memory has draws of its own.
 
     Args:
@@ -44,14 +47,16 @@ class Mixout(Term):
 
     def rewire(self, backbone: nn.Module) -> None:
         for module in backbone.modules():
-            if isinstance(module, nn.Dropout):
-                module.before_mixout, module.p = module.p, 0.0  # type: ignore[assignment]
+            names = ("p",) if isinstance(module, nn.Dropout) else CHANCES
+            found = {name: getattr(module, name, None) for name in names}
+            module.before_mixout = {name: p for name, p in found.items() if isinstance(p, float)}  # type: ignore[assignment]
+            for name in module.before_mixout:  # type: ignore[union-attr]
+                setattr(module, name, 0.0)
 
     def restore(self, backbone: nn.Module) -> None:
         for module in backbone.modules():
-            if hasattr(module, "before_mixout"):
-                module.p = module.before_mixout  # type: ignore[assignment]
-                del module.before_mixout
+            for name, p in module.__dict__.pop("before_mixout", {}).items():
+                setattr(module, name, p)
 
     def bind(self, start: Start) -> Penalty:
         return _Mixed(self, start)
@@ -88,9 +93,10 @@ class _Mixed(Penalty):
 
 def _weights(backbone: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The weights with two sides or more that move, but for embeddings, by the names of their modules."""
+    embeddings = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
     return [
         (name, weight)
         for name, module in backbone.named_modules()
         if isinstance(weight := module._parameters.get("weight"), nn.Parameter)
-        and weight.requires_grad and weight.ndim > 1 and not isinstance(module, nn.Embedding)
+        and weight.requires_grad and weight.ndim > 1 and id(weight) not in embeddings
     ]  # fmt: skip

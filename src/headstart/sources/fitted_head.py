@@ -1,4 +1,4 @@
-"""A head that tells hidden words, tied to the input embeddings of its model and fitted to a few texts."""
+"""A new head that tells hidden words, fitted to a few texts over a model that stays as it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 from headstart.data.text_units import split_units
 from headstart.errors import HandshakeError, sentence
 from headstart.sources.hidden_words import hidden_states
+from headstart.sources.language_head import TiedHead, embeddings, new_head
 from headstart.sources.source import Source
 from headstart.sources.text_backbone import TextBackbone
 
@@ -20,41 +21,18 @@ HIDDEN = 0.15
 LEAST_EXAMPLES = 400
 MOST_EXAMPLES = 8_000
 EPOCHS, PATIENCE, BATCH = 60, 3, 64
+SPREAD = 0.1
+"""Of what the head says at first beside the frequencies."""
 ENOUGH = 0.95
 """A fitted head has to bring the loss on held-out texts below this share of that of the bare frequencies."""
 
 
-class TiedHead(nn.Module):
-    """Logits of words from hidden states (N, width): ``s norm(W norm(h) + c) E' + b`` with the input embeddings ``E`` of the words,
-    centred, frozen.
-
-    W starts as the identity; b stays the logarithm of how often each word is there, so that a scale of 0 is the bare frequencies.
-
-    Args:
-        embeddings: float (M, width).
-        shares: float (M,), of each word among all, summing to 1.
-    """
-
-    def __init__(self, embeddings: torch.Tensor, shares: torch.Tensor) -> None:
-        super().__init__()
-        width = embeddings.shape[1]
-        self.turn = nn.Linear(width, width)
-        nn.init.eye_(self.turn.weight)
-        nn.init.zeros_(self.turn.bias)
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.scale = nn.Parameter(torch.tensor(0.1))
-        centred = embeddings - embeddings.mean(0)
-        self.register_buffer("embeddings", centred / centred.norm(dim=1).mean().clamp(min=1e-6))
-        self.register_buffer("bias", shares.log())
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.scale * self.norm(self.turn(self.norm(states))) @ self.embeddings.T + self.bias  # type: ignore[operator]
-
-
-def fit_tied_head(
+def fit_head(
     source: Source, backbone: TextBackbone, texts: Sequence[str], words: np.ndarray, device: torch.device, seed: int
 ) -> tuple[TiedHead, np.ndarray, dict[str, float]]:
     """The head, its tokens int64 (M,), and how it was judged; arguments as for :func:`headstart.sources.masked_head.masked_head`.
+
+    Its bias stays the logarithm of how often each word is there, so that all it can learn is what the text says beyond that.
 
     Raises:
         HandshakeError: too few texts, or a source that cannot tell hidden words.
@@ -73,12 +51,14 @@ def fit_tied_head(
     target = torch.as_tensor(code)
     learn, judge = torch.as_tensor(np.flatnonzero(~held)), torch.as_tensor(np.flatnonzero(held))
     counts = torch.bincount(target[learn], minlength=len(known)).float()
-    embeddings = backbone.model.get_input_embeddings().weight.detach().cpu().float()[torch.as_tensor(known)]  # type: ignore[operator]
+    table = embeddings(backbone).detach().cpu().float()[torch.as_tensor(known)]
     shares = (counts + 1) / (counts + 1).sum()
-    head = TiedHead(embeddings, shares)
+    head = new_head(source.width, table, spread=SPREAD)
+    head.bias.requires_grad_(False).copy_(shares.log())
+    assert head.dense is not None
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in head.parameters() if p.ndim]},
-        {"params": [head.scale], "lr": 1e-2},
+        {"params": list(head.dense.parameters())},
+        {"params": list(head.norm.parameters()), "lr": 1e-2},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.01)
     draws = torch.Generator().manual_seed(seed)
@@ -86,10 +66,10 @@ def fit_tied_head(
     for _ in range(EPOCHS):
         for rows in learn[torch.randperm(len(learn), generator=draws)].split(BATCH):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(head(H[rows]), target[rows]).backward()
+            nn.functional.cross_entropy(head(H[rows], table), target[rows]).backward()
             optimizer.step()
         with torch.no_grad():
-            loss = float(nn.functional.cross_entropy(head(H[judge]), target[judge]))
+            loss = float(nn.functional.cross_entropy(head(H[judge], table), target[judge]))
         if loss < best:
             best, kept, waited = loss, {k: v.clone() for k, v in head.state_dict().items()}, 0
         else:
@@ -99,7 +79,7 @@ def fit_tied_head(
     head.load_state_dict(kept)
     head.eval().requires_grad_(False)
     bare = float(-shares.log()[target[judge]].mean())
-    right = float((head(H[judge]).argmax(1) == target[judge]).float().mean())
+    right = float((head(H[judge], table).argmax(1) == target[judge]).float().mean())
     said = {"loss": best, "loss_of_frequencies": bare, "accuracy": right, "words": len(known), "hidden": len(y)}
     if best > ENOUGH * bare:
         raise HandshakeError(
