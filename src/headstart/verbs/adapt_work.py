@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from headstart.data.text_preprocessing import of_pairs
 from headstart.progress import Progress
 from headstart.verbs.adapt_gap import facts, gap, labels_of, observations
 from headstart.verbs.adapt_judge import Judge
@@ -107,7 +106,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "kind": domains.kind,
         "backbone": domains.backbone,
         "fill": domains.fill,
-        "pairs": domains.kind == "texts" and of_pairs(domains.images[1].inputs),
+        "pairs": domains.pairs,
     }
     return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)
 

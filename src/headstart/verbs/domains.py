@@ -53,6 +53,11 @@ class Domains:
     notes: tuple[str, ...] = ()
     fill: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def pairs(self) -> bool:
+        """Whether these are pairs of texts."""
+        return self.kind == "texts" and self.images is not None and of_pairs(self.images[1].inputs)
+
 
 def read_all(
     sources: Sequence[str | Path],
@@ -145,23 +150,23 @@ def read_all(
     labelled, name = len(sources), backbone or BACKBONES[kind]
     reader = load_source(name, **as_loaded(reading))
     columns = {"label": label, "text_col": text_col}
-    found = [
+    domains = [
         read_inputs(path, kind, **columns, workers=workers, progress=progress, needs_label=i < labelled)
         for i, path in enumerate(paths)
     ]
     notes: list[str] = []
     if kind == "texts":
-        alike(found, paths)
-        notes = list(dict.fromkeys(note for dataset in found for note in dataset.notes))
+        alike(domains, paths)
+        notes = list(dict.fromkeys(note for dataset in domains for note in dataset.notes))
     if target is not None and label is None and kind == "texts":
-        found[-1], said = of_known_classes(found[-1], found[:labelled], target)
+        domains[-1], said = of_known_classes(domains[-1], domains[:labelled], target)
         notes += said
     tables = [
         FEATURES[kind](dataset, reader, str(path), device, workers, progress)
-        for dataset, path in zip(found, paths, strict=True)
+        for dataset, path in zip(domains, paths, strict=True)
     ]
-    mine = found[0] if labelled == 1 else joined(found[:labelled])
-    images = mine, mine if target is None else found[-1]
+    mine = domains[0] if labelled == 1 else joined(domains[:labelled])
+    images = mine, mine if target is None else domains[-1]
     return _pooled(tables, labelled, kind, reader=reader, backbone=name, images=images, notes=tuple(notes))
 
 

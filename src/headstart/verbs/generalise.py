@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from headstart.data.feature_tables import FeatureTable
-from headstart.data.text_preprocessing import of_pairs
 from headstart.errors import DataError, RecipeError, near, sentence
 from headstart.folder import finish
 from headstart.progress import SILENT, Progress
@@ -207,7 +206,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     saved = {
         "scaler": scaler, "estimator": final, "columns": source.columns, "task": question.task, "classes": judge.classes,
         "kind": domains.kind, "backbone": domains.backbone, "fill": domains.fill,
-        "pairs": domains.kind == "texts" and of_pairs(domains.images[1].inputs),
+        "pairs": domains.pairs,
     }  # fmt: skip
     last = judge.says(final, everything) if whole else None
     extras = {"sources": rows, "history": final.history_, "terms": final.said_}
