@@ -166,11 +166,17 @@ def as_before(source: Any, reading: Mapping[str, Any]) -> None:
         "pool": getattr(source.backbone, "pool", None),
         "long": getattr(own, "long", None),
     }
+    words = {
+        "image_size": "of another size",
+        "max_length": "at another length",
+        "pool": "by another pool",
+        "long": "in another way where they are long",
+    }
     for name, value in reading.items():
         if value not in (None, said[name]):
             flag = f"--{name.replace('_', '-')}"
             raise RecipeError(
-                sentence(f"the run reads {own.modality}s in another way, and its head was trained on that", got=f"{flag} {value}", allowed=said[name], fix="leave it out")
+                sentence(f"the run reads {own.modality}s {words[name]}, and its head was trained on them so", got=f"{flag} {value}", allowed=said[name], fix="leave it out")
             )  # fmt: skip
 
 
