@@ -165,7 +165,9 @@ def _classes(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None, s
     weight, bias, C, accuracy, oof = solve_logistic(
         X, labels, len(task.classes), weights=weights, groups=groups, seed=seed
     )
-    said = f"logistic regression, C = {C:g}, chosen by cross-validation on {len(labels)} training labels"
+    judged = len(labels) if oof is None else int(np.isfinite(oof[:, 0]).sum())
+    drawn = "" if judged == len(labels) else f" of {len(labels)}"
+    said = f"logistic regression, C = {C:g}, chosen by cross-validation on {judged}{drawn} training labels"
     return Solved(weight, bias, said, finite(accuracy), oof)
 
 
@@ -179,7 +181,7 @@ def _multilabel(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None
         weight[k], bias[k], oof = _question(X, y, factor, groups, seed)
         if oof is not None:
             held[:, k] = oof
-    said = f"one logistic regression a label, its strength chosen by cross-validation on {len(labels)} training labels"
+    said = f"one logistic regression a label, its strength chosen by cross-validation, {len(labels)} training labels"
     return Solved(weight, bias, said, None, held if np.isfinite(held).any() else None)
 
 
@@ -189,9 +191,7 @@ def _ordinal(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None, s
         asked = np.flatnonzero(labels >= j)
         some = None if groups is None else groups[asked]
         weight[j], bias[j], _ = _question(X[asked], (labels[asked] > j).astype(np.int64), None, some, seed)
-    said = (
-        f"one logistic regression a question, its strength chosen by cross-validation on {len(labels)} training labels"
-    )
+    said = f"one logistic regression a question, its strength chosen by cross-validation, {len(labels)} training labels"
     return Solved(weight, bias, said)
 
 
