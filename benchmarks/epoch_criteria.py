@@ -20,8 +20,11 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.adapters.scorers import SCORERS
 from headstart.adapters.search import paired_error
+from headstart.data.readers import read_dataset
+from headstart.data.scan import scan
 from headstart.features.texts import embed_texts
 from headstart.folder import cache_root
+from headstart.sources import load_source
 from headstart.training import deep_adapter
 from headstart.training.adapt import outputs_of
 from headstart.training.selecting import ORDER, DeepHead, EpochJudge
@@ -59,7 +62,9 @@ def read(data: Path, kind: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         return held["fts"] / held["fts"].sum(1, keepdims=True), held["labels"].ravel()
     frame = pd.read_csv(data / "nonvision" / "sentiment-3-sites" / "sentences.csv")
     frame = frame[frame.domain == name]
-    return embed_texts(frame.text.astype(str).str.strip().tolist(), cache_dir=cache_root()), frame.label.to_numpy()
+    texts = frame.text.astype(str).str.strip().tolist()
+    dataset = scan(read_dataset((texts, frame.label.tolist())), cache_dir=cache_root(), on_bad="fail")[0]
+    return embed_texts(dataset, load_source("bundled/minilm"), cache_dir=cache_root()), frame.label.to_numpy()
 
 
 def rule(rows: list[np.ndarray]) -> int:

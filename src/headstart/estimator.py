@@ -140,7 +140,9 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         dataset, _ = scan(dataset, cache_dir=cache_root(), on_bad="fail")
         check_inputs(recipe.model_copy(update={"path_col": None}), self.modality_)
         if source is None:
-            ranked = rank_prepared(Prepared(dataset, {}), candidates(), device=str(device), seed=recipe.seed)
+            ranked = rank_prepared(
+                Prepared(dataset, {}), candidates(modality=self.modality_), device=str(device), seed=recipe.seed, reading={"image_size": size}
+            )  # fmt: skip
             source = load_source(ranked.chosen, image_size=size)
         handshake(
             strategy,

@@ -11,7 +11,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.readers import read_dataset
 from headstart.data.scan import scan
 from headstart.data.text_cut import LETTERS, beginning
-from headstart.data.text_lengths import token_facts, token_sentences
+from headstart.data.text_lengths import count_tokens, token_sentences
 from headstart.data.text_new import read_new_texts
 from headstart.data.text_preprocessing import TextPreprocessing
 from headstart.data.unlabelled import read_unlabelled
@@ -120,7 +120,7 @@ def test_the_beginning_of_a_text_has_its_first_tokens():
 
 def test_what_is_cut_off_is_counted():
     texts = ["a b c"] * 6 + ["w " * 20] * 3 + ["n0 " * 8]
-    facts = token_facts(dataset(texts), TextPreprocessing(Words(), 10))
+    facts = count_tokens(dataset(texts), TextPreprocessing(Words(), 10)).facts()
     lengths = [5] * 6 + [22] * 3 + [10]
     assert facts["tokens"] == {"min": 5, "median": 5, "p95": 22, "max": 22} and facts["truncated"] == 3
     assert facts["lost"] == {"median": 12, "max": 12} and facts["lost_share"] == pytest.approx(
@@ -130,22 +130,22 @@ def test_what_is_cut_off_is_counted():
     first, second = token_sentences(facts, "bundled/x")
     assert first.startswith("3 of 10 texts are longer than the 10 tokens") and "12 tokens at the median" in first
     assert second.startswith("8 % of the tokens are unknown to the tokenizer of bundled/x")
-    (line,) = token_sentences(token_facts(dataset(texts[:6]), TextPreprocessing(Words(), 10)), "x")
+    (line,) = token_sentences(count_tokens(dataset(texts[:6]), TextPreprocessing(Words(), 10)).facts(), "x")
     assert line.startswith("No text is longer than the 10 tokens")
-    part = token_facts(dataset(texts * 20), TextPreprocessing(Words(), 10), most=100)
+    part = count_tokens(dataset(texts * 20), TextPreprocessing(Words(), 10), most=100).facts()
     assert part["counted"] == 100 and part["n"] == 200 and 20 < part["truncated"] < 100
     assert token_sentences(part, "x")[0].startswith("About (by 100 drawn at random) ")
-    pairs = token_facts(dataset([("a b c", "d e")]), TextPreprocessing(Words(), 10))
+    pairs = count_tokens(dataset([("a b c", "d e")]), TextPreprocessing(Words(), 10)).facts()
     assert pairs["tokens"]["max"] == 7
-    long = token_facts(dataset(["word " * (1 << 20)]), TextPreprocessing(Words(), 10))
+    long = count_tokens(dataset(["word " * (1 << 20)]), TextPreprocessing(Words(), 10)).facts()
     assert long["tokens"]["max"] == pytest.approx(1 << 20, rel=0.01)
 
 
 def test_a_text_read_in_chunks_loses_only_what_no_window_reaches():
     """Windows of 10 tokens that share 2, two special ones each: the first reads 10, each of 15 more adds 6."""
-    facts = token_facts(dataset(["a b c", "w " * 20, "w " * 120]), TextPreprocessing(Words(), 10, "chunks"))
+    facts = count_tokens(dataset(["a b c", "w " * 20, "w " * 120]), TextPreprocessing(Words(), 10, "chunks")).facts()
     assert facts["size"] == 10 + 15 * 6 and facts["truncated"] == 1 and facts["lost"]["max"] == 122 - 100
-    whole = token_facts(dataset(["w " * 20]), TextPreprocessing(Words(), 10, "chunks"))
+    whole = count_tokens(dataset(["w " * 20]), TextPreprocessing(Words(), 10, "chunks")).facts()
     assert token_sentences(whole, "x") == [
         "No text is longer than the 100 tokens that are read of each (the longest has 22)."
     ]

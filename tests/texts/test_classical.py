@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
 
 from headstart.data.labels import TASKS as KNOWN
 from headstart.features.bag_of_words import BagOfWords, unspaced
@@ -10,9 +12,15 @@ from headstart.tasks.embedding import Embedding
 from headstart.tasks.multilabel import Multilabel
 from headstart.tasks.ordinal import Ordinal
 from headstart.tasks.regression import Regression
-from headstart.training.classical import HEADS, STRENGTHS, fit_classical, rotated, solve_logistic
+from headstart.training.classical import HEADS, STRENGTHS, few_axes, fit_classical, solve_logistic
 
 from .tiny_bert import chinese, sentences
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Solutions to the last digits, to compare with those of others."""
+    monkeypatch.setattr("headstart.training.classical.TOLERANCE", 1e-6)
 
 
 def test_tf_idf_by_hand():
@@ -66,7 +74,7 @@ def test_of_a_pair_the_common_words_are_seen():
     assert row[0, red] > 0 == row[1, red] == row[2, red]
 
 
-def test_the_solution_is_the_optimum_of_the_penalised_likelihood():
+def test_the_solution_is_the_optimum_of_the_penalised_likelihood(exact):
     """At the optimum of C sum_i l_i + |W|^2 / 2 the gradient C X' (P - Y) + W is zero, and so is its part for the bias."""
     texts, labels = sentences(90, classes=3)
     y = np.unique(labels, return_inverse=True)[1]
@@ -78,14 +86,17 @@ def test_the_solution_is_the_optimum_of_the_penalised_likelihood():
     p /= p.sum(1, keepdims=True)
     left = (p - np.eye(3)[y]) * weights[:, None]
     gradient = C * (X.T @ left).T + weight
-    near = 1.1e-4 * C * weights.sum()  # the solver ends at 1e-4 of the mean
+    near = 1e-4 * C * weights.sum()
     assert np.abs(gradient).max() < near < 0.1 * np.abs(C * (X.T @ (np.eye(3)[y] - 1 / 3))).max()
     assert np.abs(C * left.sum(0)).max() < near
     assert C in STRENGTHS and accuracy > 0.9 and oof.shape == (90, 3) and np.allclose(oof.sum(1), 1, atol=1e-5)
-    # two classes: scikit-learn keeps one row, here there are two
+    # two classes: two rows, of which one is the other's negative; their difference is scikit-learn's row
     two = y < 2
-    weight, bias, *_ = solve_logistic(X[two], y[two], 2, weights=None, groups=None, seed=0)
-    assert not weight[0].any() and weight[1].any()
+    weight, bias, C, *_ = solve_logistic(X[two], y[two], 2, weights=None, groups=None, seed=0)
+    assert np.allclose(weight[0], -weight[1], atol=1e-6)
+    theirs = LogisticRegression(C=C, tol=1e-6, max_iter=1000).fit(X[two], y[two])
+    assert np.abs(weight[1] - weight[0] - theirs.coef_[0]).max() < 0.02 * np.abs(theirs.coef_).max()
+    assert bias[1] - bias[0] == pytest.approx(theirs.intercept_[0], abs=0.02)
     # a class that has no example is never said; one example alone cannot be held out
     weight, bias, *_ = solve_logistic(X[two], y[two], 3, weights=None, groups=None, seed=0)
     assert bias[2] == -1e4
@@ -93,16 +104,31 @@ def test_the_solution_is_the_optimum_of_the_penalised_likelihood():
     assert np.isnan(accuracy) and oof is None
 
 
-def test_rotated_rows_have_the_same_solution(monkeypatch):
+def test_rotated_rows_have_the_same_solution(exact, monkeypatch):
     texts, labels = sentences(60, classes=3)
     y, X = np.unique(labels, return_inverse=True)[1], BagOfWords(texts)(texts)
-    Z, back = rotated(X)
-    assert Z.shape[1] <= 60 < X.shape[1] and np.allclose(Z @ (back @ X), X.toarray(), atol=1e-5)
+    design, back = few_axes(X)
+    assert design.rows.shape[1] <= 61 < X.shape[1]
+    W = torch.randn(design.rows.shape[1] - 1, 2, generator=torch.Generator().manual_seed(0))
+    assert np.allclose(X @ back(W).numpy(), design.rows[:, :-1] @ W, atol=1e-4)
     sooner = solve_logistic(X, y, 3, weights=None, groups=None, seed=0)
     monkeypatch.setattr("headstart.training.classical.FEW", 0)
     plain = solve_logistic(X, y, 3, weights=None, groups=None, seed=0)
     assert sooner[2] == plain[2] and np.allclose(sooner[4], plain[4], atol=0.02)
     assert np.abs(sooner[0] - plain[0]).max() < 0.02 * np.abs(plain[0]).max()
+
+
+def test_of_much_the_strength_is_chosen_on_a_draw_and_all_is_learned_from(exact, monkeypatch):
+    texts, labels = sentences(120, classes=3)
+    y, X = np.unique(labels, return_inverse=True)[1], BagOfWords(texts)(texts)
+    monkeypatch.setattr("headstart.training.classical.FEW", 60)
+    monkeypatch.setattr("headstart.training.classical.MUCH", 10)
+    weight, bias, C, accuracy, oof = solve_logistic(X, y, 3, weights=None, groups=None, seed=0)
+    drawn = np.flatnonzero(np.isfinite(oof[:, 0]))
+    assert len(drawn) == 60 and accuracy > 0.8 and np.bincount(y[drawn]).min() > 15
+    theirs = LogisticRegression(C=C, tol=1e-6, max_iter=1000).fit(X, y)
+    assert np.abs(weight - theirs.coef_).max() < 0.03 * np.abs(theirs.coef_).max()
+    assert np.allclose(bias - bias.mean(), theirs.intercept_ - theirs.intercept_.mean(), atol=0.02)
 
 
 def test_held_out_groups_stay_out():

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,8 @@ import headstart as hs
 from headstart.cli.main import run as command
 from headstart.deploy.predictor import Predictor
 from headstart.errors import DataError, HandshakeError, RecipeError
-from headstart.verbs.domains import labelled_texts
+from headstart.progress import SILENT
+from headstart.verbs.domains import read_inputs
 
 _spec = importlib.util.spec_from_file_location("tiny_texts", Path(__file__).parents[1] / "tiny_texts.py")
 tiny = importlib.util.module_from_spec(_spec)
@@ -42,6 +44,10 @@ def unchecked(monkeypatch):
     monkeypatch.setattr("headstart.verbs.save.verify", lambda *args, **options: {"ok": True})
     monkeypatch.setattr("headstart.verbs.multitask_work.verify", lambda *args, **options: {"ok": True})
     monkeypatch.setattr("headstart.verbs.adapt_judge.Judge.target_only", lambda self: None)
+
+
+def labelled_texts(table):
+    return read_inputs(table, "texts", progress=SILENT, needs_label=False)
 
 
 def says(run, table):
@@ -126,6 +132,83 @@ def test_each_domain_is_left_out_of_a_whole_network_of_texts(bert, domains, tmp_
     assert [row["n"] for row in run.metrics["sources"]] == [40, 24, 28]
     found, _ = says(tmp_path / "run", domains[2])
     assert found.shape == (28, 2) and np.isfinite(found).all()
+
+
+def test_length_pool_and_chunks_act_and_the_run_predicts_by_them(bert, domains, tmp_path):
+    """Other features give another table, and `predict` reads as the run did."""
+    long = tiny.write_table(tmp_path / "long.csv", *tiny.reviews(30, 5, tiny.THINGS[:4]))
+    frame = pd.read_csv(long)
+    frame["text"] = frame["text"].map(lambda text: f"{text} " * 4)
+    frame.to_parquet(tmp_path / "long.parquet")
+
+    def columns(name, **more):
+        run = hs.adapt(
+            domains[0], tmp_path / "long.parquet", method="source_only", backbone=bert, out=tmp_path / name, **more
+        )
+        again = hs.predict(run.path, str(tmp_path / "long.parquet"), device="cpu")
+        table = pd.read_csv(run.path / "predictions.csv")
+        assert again["predicted"].tolist() == table["predicted"].tolist()
+        assert hs.evaluate(run.path, tmp_path / "long.parquet")["scores"]["accuracy"]["value"] == pytest.approx(
+            run.metrics["target"]["accuracy"]["value"]
+        )
+        return joblib.load(run.path / "model" / "model.joblib")["scaler"].mean_
+
+    means = [
+        columns("a"),
+        columns("b", max_length=6),
+        columns("c", pool="cls"),
+        columns("d", max_length=6, long="chunks"),
+    ]
+    for i, one in enumerate(means):
+        assert all(not np.allclose(one, other) for other in means[:i])
+    words = hs.predict(tmp_path / "a", ["a lovely film", "it was awful"], device="cpu")
+    assert len(words) == 2 and words["path"][0] == "a lovely film"
+
+
+def test_augment_acts_on_the_whole_network(bert, domains, tmp_path, unchecked):
+    def loss(name, **more):
+        out = tmp_path / name
+        hs.adapt(domains[0], domains[1], method="finetune+mcc", backbone=bert, out=out, **FAST, **more)
+        return json.loads((out / "adaptation.json").read_text(encoding="utf-8"))["history"][-1]["train_loss"]
+
+    assert loss("plain") == loss("none", augment="none") != loss("d", augment={"delete": 0.5})
+
+
+def test_what_cannot_act_on_texts_is_refused_in_words(bert, domains, tmp_path, image_folder):
+    texts = {"method": "finetune+dann", "backbone": bert, "out": tmp_path / "no", **FAST}
+    with pytest.raises(
+        RecipeError, match=r"coral works on features of a frozen backbone: each input is read once.*--augment light"
+    ):
+        hs.adapt(domains[0], domains[1], method="coral", augment="light", out=tmp_path / "no")
+    with pytest.raises(
+        RecipeError, match=r"dann works on features of a frozen backbone: the weights of the layers.*--pool weighted"
+    ):
+        hs.adapt(domains[0], domains[1], method="dann", pool="weighted", out=tmp_path / "no")
+    with pytest.raises(RecipeError, match="unknown augmentation of texts"):
+        hs.adapt(domains[0], domains[1], augment="randaugment", **texts)
+    for name, value in (("max_length", 9), ("pool", "cls"), ("long", "chunks"), ("text_col", "text")):
+        with pytest.raises(RecipeError, match=rf"--{name.replace('_', '-')} is for texts|no column"):
+            hs.adapt(image_folder, image_folder, method="coral", out=tmp_path / "no", **{name: value})
+    numbers = pd.DataFrame({"x": range(20), "label": [0, 1] * 10})
+    numbers.to_csv(tmp_path / "n.csv", index=False)
+    with pytest.raises(RecipeError, match="--augment is for images and texts"):
+        hs.adapt(tmp_path / "n.csv", tmp_path / "n.csv", method="finetune+dann", augment="light", out=tmp_path / "no")
+    with pytest.raises(RecipeError, match="--max-length is out of range"):
+        hs.adapt(domains[0], domains[1], max_length=3, **texts)
+    with pytest.raises(RecipeError, match="weights of layers are learned in fit"):
+        hs.rank(str(domains[0]), sources=[bert], pool="weighted")
+    with pytest.raises(RecipeError, match="a layer is read as the mean over its tokens"):
+        hs.rank(str(domains[0]), sources=[bert], layers=True, pool="cls")
+    with pytest.raises(RecipeError, match="--max-length is for texts"):
+        hs.rank(str(image_folder), max_length=9)
+
+
+def test_rank_reads_texts_as_it_is_told(bert, domains):
+    def logme(**more):
+        return hs.rank(str(domains[0]), sources=[bert], scores=["logme"], device="cpu", **more).rows[0].logme
+
+    own = logme()
+    assert len({own, logme(max_length=5), logme(pool="cls")}) == 3 and logme(pool="mean") == own
 
 
 def test_feature_maps_are_refused_in_words(bert, domains, tmp_path):

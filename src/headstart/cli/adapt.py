@@ -6,8 +6,22 @@ from typing import Any
 import typer
 
 from headstart.cli.adapt_methods import groups
-from headstart.cli.common import Device, Json, Quiet, Seed, console, emit, progress, prose, score, taught, typed
+from headstart.cli.common import (
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    TextCol,
+    console,
+    emit,
+    progress,
+    prose,
+    score,
+    taught,
+    typed,
+)
 from headstart.cli.help import Taught
+from headstart.cli.options import given, with_options
 from headstart.errors import RecipeError, sentence
 
 HELP = """Learn on a labelled source, predict on a target that looks different, and see whether adapting helped.
@@ -26,6 +40,8 @@ headstart adapt runs/photos sketches/ --method shot                   the model 
 
 headstart adapt amazon.csv yelp.csv --method 'cdan(entropy=true)+mcc' texts with a label
 
+headstart adapt a.tsv b.parquet -m finetune+dann --max-length 64 --augment light   the whole network of texts, varied
+
 headstart adapt photos/ paintings/ cartoons/ sketches/ --method mdan  several sources; the last path is the target
 
 headstart adapt steps.csv 33 --domain-col user --method dsbn          one table: user 33 is the target, the others are sources
@@ -34,13 +50,15 @@ headstart adapt photos/ paintings/ cartoons/ --method irm --no-target no target 
 
 Which for which shift, and how to read the report: docs/adaptation.md.
 """
+SHARED = ["image_size", "max_length", "pool", "long", "augment"]
+"""Options of `fit` that hold here; ``augment`` where the whole network is trained."""
 
 
 def adapt(
     paths: list[str] = typer.Argument(
         ..., metavar="SOURCE... TARGET",
-        help="The labelled domains, then the one to predict on (labels optional): .npz, .csv, .tsv, .parquet, or folders of class folders of "
-        "images or .txt files.",
+        help="The labelled domains, then the one to predict on (labels optional): .npz, tables, folders of class folders of images, or "
+        "texts as for fit.",
     ),
     no_target: bool = typer.Option(
         False, "--no-target", help="All paths are sources; each in turn is left out, to say how well a domain never seen is told."
@@ -62,11 +80,11 @@ def adapt(
     ),
     classifier: str = typer.Option("logistic", "--classifier", help="logistic, 1nn or svm; inside shallow methods and their baselines."),
     label: str = typer.Option(None, "--label", help="Column with the label [label, target, class or y].", show_default=False),
+    text_col: str = TextCol,
     task: str = typer.Option("auto", "--task", help="auto, classification or regression."),
     backbone: str = typer.Option(
         None, "--backbone", help="Source that reads images or texts [bundled/objects, bundled/minilm].", show_default=False
     ),
-    image_size: int = typer.Option(None, "--image-size", help="Side of images in pixels [the backbone's own].", show_default=False),
     epochs: int = typer.Option(None, "--epochs", help="Of deep methods [enough for about 800 updates, 10 to 100].", show_default=False),
     lr: float = typer.Option(
         None, "--lr", help="Peak learning rate of deep methods [1e-3; 5e-4 for a whole network, what is new 10 times that].",
@@ -86,6 +104,7 @@ def adapt(
     seed: int = Seed,
     json: bool = Json,
     quiet: bool = Quiet,
+    **options: Any,
 ) -> None:  # fmt: skip
     from headstart.verbs.adapt import adapt as work
 
@@ -101,8 +120,8 @@ def adapt(
         )
     sources, target = (paths, None) if no_target else (paths[:-1], paths[-1])
     run = work(
-        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, missing=missing, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, task=task,
-        backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
+        sources if len(sources) > 1 else sources[0], target, domain_col=domain_col, missing=missing, method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, text_col=text_col, task=task,
+        backbone=backbone, **given(options), epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, progress=progress(quiet or json),
     )  # fmt: skip
     m = run.metrics
     if json:
@@ -150,4 +169,6 @@ def chosen(choice: dict[str, Any], metric: str) -> str:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP + groups()), short_help="Learn on one domain, predict on another.")(adapt)
+    app.command(cls=Taught, help=taught(HELP + groups()), short_help="Learn on one domain, predict on another.")(
+        with_options(adapt, SHARED)
+    )

@@ -26,7 +26,7 @@ headstart multitask recipe.yaml                                        the same 
 headstart predict RUN photo.jpg --head leaves                          the head of one task
 """
 SHARED = [
-    "image_size", "max_length", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "grad_clip", "augment",
+    "image_size", "max_length", "pool", "long", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay", "schedule", "warmup", "grad_clip", "augment",
     "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed", "verify", "device", "workers",
 ]  # fmt: skip
 """Options of `fit` that hold for all data sets."""

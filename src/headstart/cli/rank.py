@@ -25,6 +25,7 @@ from headstart.cli.common import (
     typed,
 )
 from headstart.cli.help import Taught
+from headstart.cli.options import given, with_options
 
 HELP = """Order sources by how well their features serve your labels, and by what they cost to run.
 
@@ -41,6 +42,8 @@ headstart rank flowers/ --score logme --score leep --score transrate --by combin
 Scores: probe, logme, knn, leep, nce, nleep, h_score, h_score_regularized, transrate, gbc, sfda, parc; higher is better. Behind
 each stands its 95 % interval over the images; sources that cannot be told apart share a place (1=).
 """
+SHARED = ["max_length", "pool", "long"]
+"""Options of `fit` that hold here: how sources read texts."""
 
 
 def rank(
@@ -73,6 +76,7 @@ def rank(
     seed: int = Seed,
     json: bool = Json,
     quiet: bool = Quiet,
+    **options: Any,
 ) -> None:
     from headstart.verbs.rank import rank as work
 
@@ -80,12 +84,13 @@ def rank(
         data, sources=source, layers=layers, scores=score, by=by, max_images=max_images,
         labels_per_class=labels_per_class, path_col=path_col, text_col=text_col, label_col=label_col,
         split_col=split_col, group=group, task=task or "auto", label_delimiter=label_delimiter, order=order.split(",") if order else None, device=device, seed=seed, progress=progress(quiet or json),
+        **given(options),
     )  # fmt: skip
     if json:
         emit(found.to_dict())
         return
     if layers:
-        _show_layers(found, data)
+        _show_layers(found, data, reading(options))
         return
     from rich.table import Table
     from rich.text import Text
@@ -131,14 +136,14 @@ def rank(
     prose(out, found.why)
     told = [
         word
-        for flag, value in (("--task", task), ("--label-delimiter", label_delimiter))
+        for flag, value in (("--task", task), ("--label-delimiter", label_delimiter), *reading(options))
         if value
-        for word in (flag, value)
+        for word in (flag, str(value))
     ]
     out.print(Text(f"next: {typed('headstart', 'fit', data, *told, '--source', found.chosen)}"))
 
 
-def _show_layers(found: Any, data: str) -> None:
+def _show_layers(found: Any, data: str, read: list[tuple[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -156,8 +161,14 @@ def _show_layers(found: Any, data: str) -> None:
     prose(out, found.why)
     for name in found.left_out:
         prose(out, f"{name} cannot be read: it has no module of its own, runs twice, or gives no map, tokens or vector")
-    words = ("headstart", "fit", data, "--source", found.source, "--strategy", "probe", "--layer", found.chosen)
+    told = [str(word) for pair in read for word in pair]
+    words = ("headstart", "fit", data, *told, "--source", found.source, "--strategy", "probe", "--layer", found.chosen)
     out.print(Text(f"next: {typed(*words)}"))
+
+
+def reading(options: dict[str, Any]) -> list[tuple[str, Any]]:
+    """How texts were read, as options of `fit`."""
+    return [(f"--{name.replace('_', '-')}", value) for name, value in given(options).items()]
 
 
 def _number(value: float | None, unit: float) -> str:
@@ -172,4 +183,6 @@ def _interval(cell: dict) -> str:
 
 
 def add(app: typer.Typer) -> None:
-    app.command(cls=Taught, help=taught(HELP), short_help="Which source fits these data best.")(rank)
+    app.command(cls=Taught, help=taught(HELP), short_help="Which source fits these data best.")(
+        with_options(rank, SHARED)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,47 @@ UNKNOWN = 0.05
 """Share of unknown tokens from which on there is a warning."""
 
 
-def token_facts(
-    dataset: Dataset, preprocessing: TextPreprocessing, *, most: int = COUNTED, seed: int = 0
-) -> dict[str, Any]:
-    """For ``data.json`` and the report: how long texts are in tokens, special ones included, and what the model does not see.
+@dataclass(frozen=True)
+class TokenCounts:
+    """How many tokens texts have, special ones included.
 
-    Args:
-        most: texts to count; of more, or of more than :data:`LETTERS` letters together, so many drawn at random (by ``seed``), and
-            ``truncated`` is scaled up.
-
-    Returns:
-        ``n`` texts, of which ``counted``; ``size``, tokens that the model reads of a text; ``tokens`` {min, median, p95, max};
-        ``truncated`` texts are longer than ``size``; of them, ``lost`` {median, max} tokens each, and ``lost_share`` of all tokens together;
-        ``unknown``, the share of tokens that the tokenizer has no name for.
+    Attributes:
+        n: texts of the data set. reach: tokens that the model reads of a text.
+        rows: int64 (m,), sorted: those that were counted.
+        sizes: int64 (m,): their tokens.
+        unknown: share of tokens, in 0..1, that the tokenizer has no name for.
     """
-    n = len(dataset)
+
+    n: int
+    reach: int
+    rows: np.ndarray
+    sizes: np.ndarray
+    unknown: float
+
+    def facts(self) -> dict[str, Any]:
+        """For ``data.json`` and the report: how long texts are, and what the model does not see.
+
+        Returns:
+            ``n`` texts, of which ``counted``; ``size``, the reach; ``tokens`` {min, median, p95, max}; ``truncated`` texts are longer than
+            ``size`` (scaled up where not all are counted); of them, ``lost`` {median, max} tokens each, and ``lost_share`` of all tokens
+            together; ``unknown``.
+        """
+        size = self.sizes
+        over = size[size > self.reach] - self.reach
+        return {
+            "n": self.n, "counted": len(self.rows), "size": self.reach,
+            "tokens": {"min": int(size.min()), "median": int(np.median(size)), "p95": int(np.quantile(size, 0.95)), "max": int(size.max())},
+            "truncated": round(len(over) * self.n / len(size)),
+            "lost": {"median": int(np.median(over)), "max": int(over.max())} if len(over) else {"median": 0, "max": 0},
+            "lost_share": round(float(over.sum() / max(1, size.sum())), 4), "unknown": round(self.unknown, 4),
+        }  # fmt: skip
+
+
+def count_tokens(
+    dataset: Dataset, preprocessing: TextPreprocessing, *, most: int = COUNTED, seed: int = 0
+) -> TokenCounts:
+    """Count the tokens of one text or more; of more than ``most``, or than :data:`LETTERS` letters together, those of so many drawn at random
+    (by ``seed``)."""
     rows = drawn(dataset, most, seed=seed)
     lengths, unknown, total = [], 0, 0
     unk = getattr(preprocessing.tokenizer, "unk_token_id", None)
@@ -43,16 +70,9 @@ def token_facts(
         lengths.append(round(len(ids) * share))
         unknown += sum(i == unk for i in ids)
         total += len(ids)
-    size = np.array(lengths or [0])
-    reach = preprocessing.reach
-    over = size[size > reach] - reach
-    return {
-        "n": n, "counted": len(rows), "size": reach,
-        "tokens": {"min": int(size.min()), "median": int(np.median(size)), "p95": int(np.quantile(size, 0.95)), "max": int(size.max())},
-        "truncated": round(len(over) * n / max(1, len(rows))),
-        "lost": {"median": int(np.median(over)), "max": int(over.max())} if len(over) else {"median": 0, "max": 0},
-        "lost_share": round(float(over.sum() / max(1, size.sum())), 4), "unknown": round(unknown / max(1, total), 4),
-    }  # fmt: skip
+    return TokenCounts(
+        len(dataset), preprocessing.reach, rows, np.array(lengths, dtype=np.int64), unknown / max(1, total)
+    )
 
 
 def drawn(dataset: Dataset, most: int, *, seed: int = 0) -> np.ndarray:
@@ -60,11 +80,6 @@ def drawn(dataset: Dataset, most: int, *, seed: int = 0) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(dataset))[:most]
     reached = np.cumsum(np.minimum(letters_of(dataset, order), COUNTED_LETTERS))
     return np.sort(order[: max(1, int(np.searchsorted(reached, LETTERS, side="right")))])
-
-
-def token_counts(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray) -> np.ndarray:
-    """int64: tokens of the texts at ``rows``, as :meth:`TextPreprocessing.lengths` counts them, a few texts at a time."""
-    return np.array([round(len(ids) * share) for share, ids in _tokens(dataset, preprocessing, rows)], dtype=np.int64)
 
 
 def _tokens(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray) -> Iterator[tuple[float, list[int]]]:
@@ -76,12 +91,12 @@ def _tokens(dataset: Dataset, preprocessing: TextPreprocessing, rows: np.ndarray
 
 
 def in_windows(facts: dict[str, Any]) -> dict[str, Any]:
-    """:func:`token_facts` for tasks that read texts in windows: what is longer is ``windowed``, and nothing is lost."""
+    """:meth:`TokenCounts.facts` for tasks that read texts in windows: what is longer is ``windowed``, and nothing is lost."""
     return {**facts, "windowed": facts["truncated"], "truncated": 0, "lost": {"median": 0, "max": 0}, "lost_share": 0.0}
 
 
 def token_sentences(facts: dict[str, Any], source: str) -> list[str]:
-    """What to say of :func:`token_facts` to the user."""
+    """What to say of :meth:`TokenCounts.facts` to the user."""
     n, size = facts["n"], facts["size"]
     about = "" if facts["counted"] == n else f"about (by {facts['counted']} drawn at random) "
     if facts.get("windowed"):

@@ -122,6 +122,11 @@ class TextPreprocessing:
         return hashlib.sha256(f"{self.size}\0{long}{said}".encode()).hexdigest()[:12]
 
 
+def of_pairs(texts: Sequence[Text]) -> bool:
+    """Whether these are pairs of texts; none are not."""
+    return bool(len(texts)) and not isinstance(texts[0], str)
+
+
 def counted_part(text: Text) -> tuple[Text, float]:
     """What is counted of a text, and how many times longer the whole is."""
     if isinstance(text, str):

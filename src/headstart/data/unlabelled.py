@@ -14,6 +14,7 @@ from headstart.data.scan import scan
 from headstart.data.tables import ENDINGS, read_paths
 from headstart.data.text_copies import normal_digest, normal_form
 from headstart.data.text_new import read_new_texts
+from headstart.data.text_preprocessing import of_pairs
 from headstart.errors import DataError, sentence
 from headstart.progress import SILENT, Progress
 
@@ -104,7 +105,7 @@ def read_unlabelled(
 
 def _texts(path: Path, target: Dataset, text_col: str | None) -> Dataset:
     """The texts of a path, single ones or pairs as the target's are."""
-    pairs = bool(len(target)) and not isinstance(target.inputs[0], str)
+    pairs = of_pairs(target.inputs)
     try:
         return read_new_texts([path], text_col=text_col, pairs=pairs)
     except DataError:

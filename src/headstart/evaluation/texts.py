@@ -9,8 +9,7 @@ import numpy as np
 
 from headstart.data.checks import shown
 from headstart.data.dataset import Dataset
-from headstart.data.text_lengths import drawn, token_counts
-from headstart.data.text_preprocessing import TextPreprocessing
+from headstart.data.text_lengths import TokenCounts
 from headstart.evaluation.scoring.scoring import Worst
 from headstart.evaluation.telling import Piece, Reading, against, telling
 from headstart.tasks.task import Task
@@ -20,8 +19,6 @@ SAMPLES = 24
 PAIRS = 10
 LETTERS = 600
 """Of a text that is shown, at most."""
-COUNTED = 5000
-"""Texts whose tokens are counted for the histogram, at most."""
 BINS = 24
 
 
@@ -32,8 +29,7 @@ def collect_texts(
     found: np.ndarray,
     task: Task,
     reading: Reading,
-    *,
-    seed: int = 0,
+    tokens: TokenCounts,
 ) -> dict[str, Any]:
     """What the report shows of texts.
 
@@ -43,7 +39,7 @@ def collect_texts(
         worst: the mistakes among them, the worst first.
         found: decoded predictions of the test texts (n, M).
         reading: the model, for its telling words.
-        seed: of the draw where there are more than 5,000 texts to count.
+        tokens: how long the texts are.
 
     Returns:
         ``{"mistakes": [{path, label, predicted, confidence, note, pieces}], "confusions": [{label, predicted, n, examples}],
@@ -65,7 +61,7 @@ def collect_texts(
         "told": bool(mistakes) and against(task, found[0], test_set.labels[0]) is not None,
         "confusions": confusions(test_set, worst),
         "samples": samples(dataset),
-        "lengths": lengths(dataset, reading.preprocessing, seed=seed),
+        "lengths": lengths(dataset, tokens),
     }
 
 
@@ -128,22 +124,21 @@ def samples(dataset: Dataset) -> list[dict[str, str]]:
     ]
 
 
-def lengths(dataset: Dataset, preprocessing: TextPreprocessing, *, seed: int = 0) -> dict[str, Any]:
+def lengths(dataset: Dataset, tokens: TokenCounts) -> dict[str, Any]:
     """Tokens a text: a histogram of shares by split, and how many are longer than the model reads.
 
     The last bin holds all that is longer than it.
     """
-    rows = drawn(dataset, COUNTED, seed=seed)
-    tokens = token_counts(dataset, preprocessing, rows)
-    top = max(8, int(np.percentile(tokens, 99)) + 1)
+    sizes, splits = tokens.sizes, dataset.splits[tokens.rows]
+    top = max(8, int(np.percentile(sizes, 99)) + 1)
     edges = np.unique(np.linspace(0, top, min(BINS, top) + 1).round())
-    groups = {"model": np.isin(dataset.splits[rows], ["train", "valid"]), "other": dataset.splits[rows] == "test"}
+    groups = {"model": np.isin(splits, ["train", "valid"]), "other": splits == "test"}
     shares = {}
     for name, own in groups.items():
         if own.any():
-            counts = np.histogram(np.minimum(tokens[own], edges[-1]), edges)[0]
+            counts = np.histogram(np.minimum(sizes[own], edges[-1]), edges)[0]
             shares[name] = [float(v) for v in counts / own.sum()]
     return {
-        "edges": [float(e) for e in edges], "shares": shares, "limit": preprocessing.reach, "cut": int((tokens > preprocessing.reach).sum()),
-        "counted": len(rows), "median": int(np.median(tokens)), "max": int(tokens.max()),
+        "edges": [float(e) for e in edges], "shares": shares, "limit": tokens.reach, "cut": int((sizes > tokens.reach).sum()),
+        "counted": len(sizes), "median": int(np.median(sizes)), "max": int(sizes.max()),
     }  # fmt: skip

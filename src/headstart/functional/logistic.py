@@ -30,7 +30,8 @@ import torch
 
 from headstart.errors import DataError, sentence
 
-MEMORY = 12  # pairs that L-BFGS remembers
+MEMORY, LEAST = 12, 3  # pairs that L-BFGS remembers, and that it does however large they are
+PAIR_BYTES = 1 << 30  # of all of them, about
 STILL = 5  # steps without a visible decrease after which a problem is at the floor of its float type
 ABSENT = -1e4  # logit offset of a class with no weight: exp() of it is 0 in every float type
 
@@ -40,15 +41,15 @@ class Design:
     """X in its principal axes: ``rows = [(X - mean) @ back, 1]``.
 
     Attributes:
-        rows: (n, r + 1), r <= min(n, d); the last column is 1.
-        back: (d, r); ``W = V @ back.T`` turns coefficients of the axes into those of the columns of X.
-        mean: (d,).
+        rows: (n, r + 1), r <= min(n, d); the last column is 1. Anything that multiplies as a tensor does, transposed too.
+        back: (d, r); ``W = V @ back.T`` turns coefficients of the axes into those of the columns of X; ``None`` where the caller turns them.
+        mean: (d,), or ``None`` with it.
         variance: (r + 1,) of each column of ``rows`` (1 for the last).
     """
 
-    rows: torch.Tensor
-    back: torch.Tensor
-    mean: torch.Tensor
+    rows: Any
+    back: Any
+    mean: Any
     variance: torch.Tensor
 
 
@@ -150,6 +151,7 @@ class Solver:
         self.loss, logp = self._loss(self.logits)
         self.slope, self.spread = self._gradient(logp)
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.memory = min(MEMORY, max(LEAST, PAIR_BYTES // (2 * start.numel() * start.element_size())))
         self.strength = 0.0
         self.before: tuple[float, torch.Tensor, torch.Tensor] | None = None
 
@@ -237,7 +239,7 @@ class Solver:
             still = torch.where(value - tried > 4 * eps * value.abs(), 0.0, still + 1)
             new, self.spread = self._gradient(logp)
             del L, logp
-            self.pairs = [*self.pairs[-MEMORY + 1 :], (W - self.coefficients, new - self.slope)]
+            self.pairs = [*self.pairs[-self.memory + 1 :], (W - self.coefficients, new - self.slope)]
             self.coefficients, self.slope, self.loss, value = W, new, loss, tried
 
     def _leap(self, strength: float, penalty: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -253,7 +255,7 @@ class Solver:
         loss, logp = self._loss(logits)
         if bool((loss + penalty(W) < self.loss + penalty(self.coefficients)).all()):
             slope, self.spread = self._gradient(logp)
-            self.pairs = [*self.pairs[-MEMORY + 1 :], (W - self.coefficients, slope - self.slope)]
+            self.pairs = [*self.pairs[-self.memory + 1 :], (W - self.coefficients, slope - self.slope)]
             self.coefficients, self.logits, self.loss, self.slope = W, logits, loss, slope
 
 

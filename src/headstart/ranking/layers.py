@@ -16,9 +16,9 @@ from headstart.progress import SILENT, Progress
 from headstart.ranking.knn import knn_score
 from headstart.ranking.logme import logme
 from headstart.ranking.probe import probe_score
-from headstart.ranking.rank import sample
 from headstart.sources.source import Source
 from headstart.tables import Table
+from headstart.training.folds import sample
 
 SCORES = Table("score", {"probe": "cross-validated probe", "logme": "LogME", "knn": "5 nearest neighbours"}, DataError)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from headstart.ranking.combine import combined, places
 from headstart.ranking.cost import count_macs, forward_memory
 from headstart.ranking.scores import SCORES, Z95, bootstrap
 from headstart.sources.source import Source
+from headstart.training.folds import sample
 
 COMBINED = "combined"
 DEFAULT = ("probe", "logme", "knn")
@@ -125,6 +126,7 @@ def rank_sources(
     max_images: int = 2000,
     seed: int = 0,
     precision: str = "auto",
+    reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
     """Score every source on the same images and order them.
@@ -145,6 +147,7 @@ def rank_sources(
         max_images: more are cut to a sample of this size with the same shares of the classes, at least two a class
             where there are two.
         seed: of the sample and the folds.
+        reading: how sources that are named read their inputs, options of ``load_source``; default: each in its own way.
         progress: told of each source.
 
     Raises:
@@ -175,7 +178,7 @@ def rank_sources(
     part = dataset.subset(sample(dataset.labels, max_images, seed))
     results = []
     for source in sources:
-        result = _score(source, part, scores, resamples, cache_dir, device, seed, precision, progress)
+        result = _score(source, reading or {}, part, scores, resamples, cache_dir, device, seed, precision, progress)
         for said in (result.row.error and f"left out: {result.row.error}", result.row.note):
             if said:
                 progress.say(f"{result.row.source} is {said}")
@@ -190,19 +193,6 @@ def rank_sources(
     return Ranking(rows, rows[0].source, by, _why(ordered, equal, by, len(part)), len(part))
 
 
-def sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Sorted indices of about ``size`` rows: each class keeps its share, and two rows where it has two."""
-    n = len(labels)
-    if n <= size:
-        return np.arange(n)
-    rng = np.random.default_rng(seed)
-    picked = []
-    for k in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == k))
-        picked.append(rows[: max(2, round(size * len(rows) / n))])
-    return np.sort(np.concatenate(picked))
-
-
 def probabilities(source: Source, X: np.ndarray) -> np.ndarray | None:
     """softmax(X W' + b), float64 (n, Z), of the source's own classes; ``None`` where it has no head."""
     if source.head is None:
@@ -215,6 +205,7 @@ def probabilities(source: Source, X: np.ndarray) -> np.ndarray | None:
 
 def _score(
     source: str | Source,
+    reading: Mapping[str, Any],
     part: Dataset,
     scores: Sequence[str],
     resamples: int,
@@ -232,7 +223,7 @@ def _score(
     assert part.labels is not None
     y = part.labels
     try:
-        loaded = _load(source) if isinstance(source, str) else source
+        loaded = _load(source, reading) if isinstance(source, str) else source
         facts.update(parameters=loaded.parameters, width=loaded.width, licence=loaded.licence)
         facts["note"] = loaded.extra.get("guessed", "")
         facts["macs"] = count_macs(loaded)
@@ -273,10 +264,10 @@ def _cell(value: float | None, low: float = math.nan, high: float = math.nan, wh
     return {"value": value, "low": low if known else None, "high": high if known else None, "why": why}
 
 
-def _load(name: str) -> Source:
+def _load(name: str, reading: Mapping[str, Any]) -> Source:
     from headstart.sources import load_source
 
-    return load_source(name)
+    return load_source(name, **reading)
 
 
 def _placed(results: list[_Result], scores: Sequence[str], by: str) -> list[_Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,12 @@ import torch
 from headstart.data.text_preprocessing import Text
 from headstart.errors import RecipeError
 from headstart.features.bag_of_words import BagOfWords
+from headstart.functional.logistic import ABSENT, Design, Solver, seen_classes
 from headstart.tables import Table
 from headstart.tasks.task import Task
-from headstart.training.folds import assign_folds
+from headstart.training.folds import assign_folds, sample
 from headstart.training.heads.solved import Solved, finite
-from headstart.training.probe import Search
+from headstart.training.probe import search_path
 
 STRENGTHS = (1.0, 5.0, 25.0, 125.0)
 """Values of C (scikit-learn's convention) of a logistic regression, from strong to weak."""
@@ -26,7 +26,9 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
 FEW = 1500
 """Texts up to which, where there are more terms, the rows are rotated into as many numbers as there are texts: the same solution, sooner."""
 MUCH = 3e7
-"""Multiplications in one product of rows and weights above which 3 folds must do, in place of 5."""
+"""Multiplications in one product of rows and weights above which the strength is chosen on a draw of :data:`FEW` texts."""
+TOLERANCE = 1e-3
+"""Of the solutions that are compared, in nats a text; that of the last is ten times finer."""
 MOST = 50_000
 """Training texts at most; of more, so many are drawn."""
 
@@ -84,78 +86,78 @@ def fit_classical(
 def solve_logistic(
     X: Any, y: np.ndarray, n_classes: int, *, weights: np.ndarray | None, groups: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray, float, float, np.ndarray | None]:
-    """Multinomial logistic regression on sparse rows.
+    """Multinomial logistic regression on sparse rows, by :class:`headstart.functional.logistic.Solver`.
+
+    Where one product of rows and weights is more than :data:`MUCH`, the strength is chosen on :data:`FEW` rows, drawn with the shares of
+    the classes; all rows are learned from at that strength.
 
     Returns:
         weight (K, d), bias (K,) with -1e4 for a class with no example; the chosen C; its held-out accuracy; held-out
         probabilities (n, K) with rows of nan where none were held out, or ``None``.
     """
-    if X.shape[0] <= FEW < X.shape[1]:
-        Z, back = rotated(X)
-        found = solve_logistic(Z, y, n_classes, weights=weights, groups=groups, seed=seed)
-        return np.asarray((found[0] @ back) @ X, dtype=np.float32), *found[1:]
-    share = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-    fold = assign_folds(y, folds=5 if getattr(X, "nnz", X.size) * n_classes < MUCH else 3, groups=groups, seed=seed)
-    usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[fold != f])) >= 2]
-    if not usable:
-        strength = STRENGTHS[1]
-        weight, bias = _rows(_fit(_model(1e-4).set_params(C=strength), X, y, share), n_classes)
-        return weight, bias, strength, float("nan"), None
-    search, models = Search(y, share), {f: _model(1e-3) for f in usable}
-    for C in STRENGTHS:
-        oof = np.full((len(y), n_classes), np.nan, dtype=np.float32)
-        for f, model in models.items():
-            learn, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-            _fit(model.set_params(C=C), X[learn], y[learn], share[learn])
-            part = np.zeros((len(held), n_classes), dtype=np.float32)
-            part[:, model.classes_] = model.predict_proba(X[held])
-            oof[held] = part
-        search.add(oof)
-        if search.over:
-            break
-    best = search.best
-    weight, bias = _rows(_fit(_model(1e-4).set_params(C=STRENGTHS[best]), X, y, share), n_classes)
-    return weight, bias, STRENGTHS[best], search.accuracy[best], search.oof[best]
+    n = X.shape[0]
+    share = torch.ones(n) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
+    some = np.arange(n) if n <= FEW or X.nnz * n_classes <= MUCH else sample(y, FEW, seed)
+    fold = assign_folds(y[some], groups=None if groups is None else groups[some], seed=seed)
+    design, back = few_axes(X[some])
+    target = torch.from_numpy(np.asarray(y, dtype=np.int64))
+    found = search_path(design, target[some], share[some], n_classes, STRENGTHS, fold, tol=TOLERANCE, max_iter=300)
+    start = found.start
+    if len(some) < n:  # the folds' weights on the columns themselves are where all rows begin
+        start = torch.cat([(back(start[:-1, 0])).unsqueeze(1), start[-1:]])
+        design, back = all_columns(X)
+    solver = Solver(design, target, n_classes, share[None], start)
+    solver.solve(found.strength, tol=TOLERANCE / 10, max_iter=300)
+    solution = solver.coefficients[:, 0]
+    seen = seen_classes(target, share[None], n_classes)[0]
+    weight, bias = back(solution[:-1]).T.contiguous(), solution[-1]
+    bias = torch.where(seen, bias - bias[seen].mean(), ABSENT)
+    if found.search is None:
+        return weight.numpy(), bias.numpy(), found.strength, float("nan"), None
+    held = np.full((n, n_classes), np.nan, dtype=np.float32)
+    held[some] = found.search.oof[found.search.best]
+    return weight.numpy(), bias.numpy(), found.strength, found.search.accuracy[found.search.best], held
 
 
-def rotated(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Sparse rows X (n, d) as their n or fewer coordinates Z on axes of their own span, and ``back`` with ``X = Z (back X)``: a linear
-    model with an L2 penalty has its weights in that span, so that those on Z, times ``back X``, are those on X.
+def few_axes(X: Any) -> tuple[Design, Callable[[torch.Tensor], torch.Tensor]]:
+    """Sparse rows X (n, d) for the solver, and what turns weights (r, K) on its columns into those (d, K) on X. Where there are at most
+    :data:`FEW` rows and more columns, the rows are rotated into as many numbers as there are rows: a linear model with an L2 penalty has its
+    weights in their span, so that the solution is the same.
 
-    Returns:
-        Z (n, r) = U sqrt(L) of ``X X' = U L U'``, and back (r, n) = L^(-1/2) U'.
+    With ``X X' = U L U'`` the rows are ``Z = U sqrt(L)``, and ``X = Z (L^(-1/2) U' X)``.
     """
+    if X.shape[0] > FEW or X.shape[0] >= X.shape[1]:
+        return all_columns(X)
     values, axes = np.linalg.eigh((X @ X.T).toarray().astype(np.float64))
     kept = values > 1e-9 * values.max()
     root, axes = np.sqrt(values[kept]), axes[:, kept]
-    return axes * root, (axes / root).T
+    rows = torch.from_numpy(np.append(axes * root, np.ones((len(axes), 1)), axis=1).astype(np.float32))
+    turn = (axes / root).astype(np.float32)
+    return Design(rows, None, None, rows.square().mean(0)), lambda W: torch.from_numpy(X.T @ (turn @ W.numpy()))
 
 
-def _model(tol: float) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(tol=tol, max_iter=300, warm_start=True)
-
-
-def _fit(model: Any, X: Any, y: np.ndarray, share: np.ndarray) -> Any:
-    """The model, fitted, without the warning that the last digits of a solution are missing."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X, y, share)
+def all_columns(X: Any) -> tuple[Design, Callable[[torch.Tensor], torch.Tensor]]:
+    """Sparse rows X (n, d) for the solver as they are."""
+    square = np.append(np.asarray(X.power(2).mean(0), dtype=np.float32).ravel(), np.float32(1))
+    return Design(SparseRows(X), None, None, torch.from_numpy(square)), lambda W: W
 
 
-def _rows(model: Any, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of all classes; of two, scikit-learn keeps the difference."""
-    weight = np.zeros((n_classes, model.coef_.shape[1]), dtype=np.float32)
-    bias = np.full(n_classes, -1e4, dtype=np.float32)
-    if len(model.classes_) == 2:
-        first, second = model.classes_
-        weight[second], bias[second], bias[first] = model.coef_[0], model.intercept_[0], 0.0
-    else:
-        weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
-    return weight, bias
+class SparseRows:
+    """``[X, 1]`` of sparse rows X, float32 (n, d), as the solver multiplies it: from the left with weights, its transpose with residuals."""
+
+    def __init__(self, X: Any) -> None:
+        from scipy.sparse import hstack
+
+        self.rows: Any = hstack([X, np.ones((X.shape[0], 1), dtype=np.float32)], format="csr", dtype=np.float32)
+
+    def __matmul__(self, V: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.rows @ V.numpy())
+
+    @property
+    def T(self) -> SparseRows:
+        turned = SparseRows.__new__(SparseRows)
+        turned.rows = self.rows.T
+        return turned
 
 
 def _classes(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None, seed: int) -> Solved:
@@ -163,7 +165,9 @@ def _classes(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None, s
     weight, bias, C, accuracy, oof = solve_logistic(
         X, labels, len(task.classes), weights=weights, groups=groups, seed=seed
     )
-    said = f"logistic regression, C = {C:g}, chosen by cross-validation on {len(labels)} training labels"
+    judged = len(labels) if oof is None else int(np.isfinite(oof[:, 0]).sum())
+    drawn = "" if judged == len(labels) else f" of {len(labels)}"
+    said = f"logistic regression, C = {C:g}, chosen by cross-validation on {judged}{drawn} training labels"
     return Solved(weight, bias, said, finite(accuracy), oof)
 
 
@@ -177,7 +181,7 @@ def _multilabel(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None
         weight[k], bias[k], oof = _question(X, y, factor, groups, seed)
         if oof is not None:
             held[:, k] = oof
-    said = f"one logistic regression a label, its strength chosen by cross-validation on {len(labels)} training labels"
+    said = f"one logistic regression a label, its strength chosen by cross-validation, {len(labels)} training labels"
     return Solved(weight, bias, said, None, held if np.isfinite(held).any() else None)
 
 
@@ -187,9 +191,7 @@ def _ordinal(X: Any, labels: np.ndarray, task: Any, groups: np.ndarray | None, s
         asked = np.flatnonzero(labels >= j)
         some = None if groups is None else groups[asked]
         weight[j], bias[j], _ = _question(X[asked], (labels[asked] > j).astype(np.int64), None, some, seed)
-    said = (
-        f"one logistic regression a question, its strength chosen by cross-validation on {len(labels)} training labels"
-    )
+    said = f"one logistic regression a question, its strength chosen by cross-validation, {len(labels)} training labels"
     return Solved(weight, bias, said)
 
 

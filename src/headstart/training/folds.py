@@ -1,4 +1,4 @@
-"""Which fold holds out which row: stratified by class, whole groups together."""
+"""Which fold holds out which row, and which rows stand for all: stratified by class, whole groups together."""
 
 from __future__ import annotations
 
@@ -51,3 +51,16 @@ def assign_folds(y: np.ndarray, *, folds: int = 5, groups: np.ndarray | None = N
         fold[rows] = (np.arange(len(rows)) + turn) % n_folds
         turn += len(rows)
     return fold
+
+
+def sample(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Sorted indices of about ``size`` rows: each class keeps its share, and two rows where it has two."""
+    n = len(labels)
+    if n <= size:
+        return np.arange(n)
+    rng = np.random.default_rng(seed)
+    picked = []
+    for k in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == k))
+        picked.append(rows[: max(2, round(size * len(rows) / n))])
+    return np.sort(np.concatenate(picked))

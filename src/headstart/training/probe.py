@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from headstart.errors import DataError, sentence
-from headstart.functional.logistic import Solver, check_inputs, rotate, seen_classes, spread, unrotate
+from headstart.functional.logistic import Design, Solver, check_inputs, rotate, seen_classes, spread, unrotate
 from headstart.training.folds import assign_folds
 
 SMALL = 3e8
@@ -171,48 +171,23 @@ def _fit(
     device: str,
     progress: Callable[[str], None] | None,
 ) -> Probe:
-    n = len(y)
     Xt = torch.from_numpy(np.ascontiguousarray(X)).to(device)
     yt, wt = torch.from_numpy(y).to(device), torch.from_numpy(weights).to(device, Xt.dtype)
     design = rotate(Xt, spread(Xt))
     seen = seen_classes(yt, wt[None], n_classes)
-    start = Xt.new_zeros(len(design.variance), 1, n_classes)
-
-    usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(y[fold != f])) >= 2]
-    if usable:
-        search = Search(y, weights)
-        held = torch.from_numpy(fold).to(device)
-        fold_weights = torch.stack([torch.where(held == f, 0, wt) for f in usable])
-        at_once = max(1, int(FOLD_BYTES // (n * n_classes * Xt.element_size())))
-        parts = [fold_weights[a : a + at_once] for a in range(0, len(usable), at_once)]
-        solvers = [Solver(design, yt, n_classes, part, start.expand(-1, len(part), -1)) for part in parts]
-        means: list[torch.Tensor] = []
-        for i, C in enumerate(tries):
-            oof = np.full((n, n_classes), np.nan, dtype=np.float32)
-            for a, solver in enumerate(solvers):
-                solver.solve(C, tol=tol, max_iter=max_iter)
-                for b in range(solver.logits.shape[1]):
-                    f = usable[a * at_once + b]
-                    oof[fold == f] = solver.logits[held == f, b].softmax(1).float().cpu().numpy()
-            means.append(torch.cat([solver.coefficients for solver in solvers], 1).mean(1, keepdim=True))
-            search.add(oof)
-            if progress is not None:
-                progress(f"strength {i + 1} of {len(tries)}: held-out accuracy {search.accuracy[-1]:.3f}")
-            if search.over:
-                break
-        best = search.best
-        strength, start, accuracy = tries[best], means[best], np.array(search.accuracy)
-        losses, se, chosen_oof = np.array(search.loss), search.se(best), search.oof[best]
-        tries = tries[: len(accuracy)]
+    found = search_path(design, yt, wt, n_classes, tries, fold, tol=tol, max_iter=max_iter, progress=progress)
+    strength, search = found.strength, found.search
+    if search is None:
+        tries, accuracy, losses, se = [strength], np.full(1, np.nan), np.full(1, np.nan), float("nan")
+        why = f"C = {strength:.3g} is the middle of the path: with one example a class (or one group) nothing can be held out"
+    else:
+        best, accuracy = search.best, np.array(search.accuracy)
+        losses, se, tries = np.array(search.loss), search.se(best), tries[: len(accuracy)]
         why = (
-            f"C = {strength:.3g} has a held-out accuracy of {accuracy[best]:.1%} over {len(usable)} folds "
+            f"C = {strength:.3g} has a held-out accuracy of {accuracy[best]:.1%} over {found.folds} folds "
             f"and the lowest log loss among those not clearly worse than the best ({accuracy.max():.1%})"
         )
-    else:
-        strength = tries[(len(tries) - 1) // 2]
-        tries, accuracy, losses, se, chosen_oof = [strength], np.full(1, np.nan), np.full(1, np.nan), float("nan"), None
-        why = f"C = {strength:.3g} is the middle of the path: with one example a class (or one group) nothing can be held out"
-    final = Solver(design, yt, n_classes, wt[None], start)
+    final = Solver(design, yt, n_classes, wt[None], found.start)
     _, _, converged = final.solve(strength, tol=tol / 10, max_iter=max_iter)
     weight, bias = unrotate(design, final.coefficients, seen)
     return Probe(
@@ -223,12 +198,73 @@ def _fit(
         cv_accuracy=accuracy,
         cv_log_loss=losses,
         cv_se=se,
-        oof=chosen_oof,
-        folds=len(usable),
+        oof=None if search is None else search.oof[search.best],
+        folds=found.folds,
         why=why,
         converged=converged,
         seconds=0.0,
     )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where a path leads.
+
+    Attributes:
+        strength: the chosen C; the middle one where nothing can be held out.
+        start: (r + 1, 1, K), the mean of the folds' solutions there, or zeros.
+        search: what was held out; ``None`` where nothing can be. folds: how many.
+    """
+
+    strength: float
+    start: torch.Tensor
+    search: Search | None
+    folds: int
+
+
+def search_path(
+    design: Design,
+    y: torch.Tensor,
+    weights: torch.Tensor,
+    n_classes: int,
+    tries: Sequence[float],
+    fold: np.ndarray,
+    *,
+    tol: float,
+    max_iter: int,
+    progress: Callable[[str], None] | None = None,
+) -> Chosen:
+    """The strength out of ``tries`` (rising) that serves held-out rows best, by the rule of :func:`fit_probe`; folds are solved together.
+
+    Args:
+        y: int64 (n,). weights: (n,). fold: (n,), see :func:`headstart.training.folds.assign_folds`.
+    """
+    n, labels = len(y), y.cpu().numpy()
+    start = design.variance.new_zeros(len(design.variance), 1, n_classes)
+    usable = [f for f in range(int(fold.max()) + 1) if len(np.unique(labels[fold != f])) >= 2]
+    if not usable:
+        return Chosen(tries[(len(tries) - 1) // 2], start, None, 0)
+    search = Search(labels, weights.cpu().double().numpy())
+    held = torch.from_numpy(fold).to(y.device)
+    fold_weights = torch.stack([torch.where(held == f, 0, weights) for f in usable])
+    at_once = max(1, int(FOLD_BYTES // (n * n_classes * start.element_size())))
+    parts = [fold_weights[a : a + at_once] for a in range(0, len(usable), at_once)]
+    solvers = [Solver(design, y, n_classes, part, start.expand(-1, len(part), -1)) for part in parts]
+    means: list[torch.Tensor] = []
+    for i, C in enumerate(tries):
+        oof = np.full((n, n_classes), np.nan, dtype=np.float32)
+        for a, solver in enumerate(solvers):
+            solver.solve(C, tol=tol, max_iter=max_iter)
+            for b in range(solver.logits.shape[1]):
+                f = usable[a * at_once + b]
+                oof[fold == f] = solver.logits[held == f, b].softmax(1).float().cpu().numpy()
+        means.append(torch.cat([solver.coefficients for solver in solvers], 1).mean(1, keepdim=True))
+        search.add(oof)
+        if progress is not None:
+            progress(f"strength {i + 1} of {len(tries)}: held-out accuracy {search.accuracy[-1]:.3f}")
+        if search.over:
+            break
+    return Chosen(tries[search.best], means[search.best], search, len(usable))
 
 
 class Search:

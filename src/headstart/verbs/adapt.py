@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import RecipeError, sentence
 from headstart.folder import finish
@@ -24,11 +25,16 @@ def adapt(
     target_labels: int = 0,
     classifier: str = "logistic",
     label: str | None = None,
+    text_col: str | None = None,
     domain_col: str | None = None,
     missing: str | None = None,
     task: str = "auto",
     backbone: str | None = None,
     image_size: int | None = None,
+    max_length: int | None = None,
+    pool: str | None = None,
+    long: str | None = None,
+    augment: Any = None,
     epochs: int | None = None,
     lr: float | None = None,
     batch_size: int | None = None,
@@ -45,9 +51,9 @@ def adapt(
     Columns are standardised with the source's mean and deviation first, for every method and baseline alike.
 
     Args:
-        source, target: two ``.npz`` files (X, and y), two tables with a label column (of numbers and categories, or with one column
-            of texts), two folders of class folders of images, or of .txt files. The target may be without labels: then nothing
-            can be measured, and the report says so.
+        source, target: two ``.npz`` files (X, and y), two tables of numbers and categories with a label column, two folders of class
+            folders of images, or two data sets of texts of any kind that :func:`headstart.fit` reads. The target may be without labels: then
+            nothing can be measured, and the report says so.
             The source may be a run folder of ``fit`` (or of ``adapt finetune+X``) on images or texts, with ``method="shot"``: its model is
             adapted to those of the target without any data of the source.
             Several sources are a list: deep methods are told which source a row is of, shallow ones get the rows of all. Without a
@@ -61,7 +67,7 @@ def adapt(
             deep one; the rest is for the evaluation.
         classifier: ``"logistic"`` (default), ``"1nn"`` or ``"svm"``, inside shallow methods; for regression ridge regression,
             whatever it says.
-        label: column of a table with the label, guessed if left out.
+        label: column of a table with the label, guessed if left out. text_col: that of the texts, or the two of pairs, with a comma between.
         domain_col: column of one table that names the source of each row; ``target`` may be one of its values.
         missing: what is done about missing values of tables and arrays: ``"mean"`` fills numbers with the mean over the sources' rows (a
             missing text is none of its column's values), and does so when the run predicts; ``"drop"`` leaves out the columns that have
@@ -69,6 +75,8 @@ def adapt(
         task: ``"auto"``, ``"classification"`` or ``"regression"``.
         backbone: source that reads images (default ``"bundled/objects"``) or texts (``"bundled/minilm"``).
         image_size: side of images in pixels. Default: the backbone's own.
+        max_length, pool, long: how the backbone reads texts, as for :func:`headstart.fit`; ``pool="weighted"`` where the whole network is trained.
+        augment: how images (default ``"light"``) or texts (``"none"``) are varied where the whole network is trained, as for :func:`headstart.fit`.
         epochs, lr, batch_size: of deep methods, see :class:`headstart.training.deep_adapter.DeepAdapter`.
         open_set: for a target with classes that the source lacks: the share of held-out source rows that stay known, above 0 and below
             1; target rows that are less sure than these are ``unknown``. Default: no such answer, but for methods with one of their own.
@@ -81,15 +89,15 @@ def adapt(
     Raises:
         DataError: the data cannot be used. RecipeError: options that cannot act. RunError: ``out`` exists.
     """
-    from headstart.verbs.adapt_check import check, same_twice
+    from headstart.verbs.adapt_check import check, check_whole, same_twice
     from headstart.verbs.adapt_question import Options
     from headstart.verbs.adapt_source_free import adapt_run, is_run, weight_of
     from headstart.verbs.adapt_work import answer
 
     options = Options(
-        method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, domain_col=domain_col, missing=missing,
-        task=task, backbone=backbone, image_size=image_size, epochs=epochs, lr=lr, batch_size=batch_size, open_set=open_set, out=out, force=force,
-        seed=seed, device=device, workers=workers,
+        method=method, select=select, target_labels=target_labels, classifier=classifier, label=label, text_col=text_col, domain_col=domain_col, missing=missing,
+        task=task, backbone=backbone, image_size=image_size, max_length=max_length, pool=pool, long=long, augment=augment, epochs=epochs, lr=lr,
+        batch_size=batch_size, open_set=open_set, out=out, force=force, seed=seed, device=device, workers=workers,
     )  # fmt: skip
     paths = [source] if isinstance(source, (str, Path)) else list(source)
     if any(is_run(path) for path in paths):
@@ -101,7 +109,8 @@ def adapt(
 
         return generalise(paths, options, progress)
     folder = options.folder(f"adapt-{Path(target).stem}")
-    check(method, select, target_labels, classifier, options.training, open_set)
+    check(method, select, target_labels, classifier, options.training | options.reading, open_set)
+    check_whole(method, augment, pool)
     began = time.perf_counter()
     domains = options.read(paths, target, progress)
     same_twice(domains.source, domains.target)
@@ -118,7 +127,7 @@ def adapt(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = answer(question, domains, progress)
-    result.saved["image_size"] = image_size
+    result.saved |= {**options.reading, "augment": augment}
     said: list[str] = []
     for warning in caught:
         text = str(warning.message).split("\n")[0]
@@ -130,7 +139,7 @@ def adapt(
     result.seconds = {"reading": reading, **result.seconds}
     recipe = {
         "verb": "adapt", "source": str(source) if isinstance(source, (str, Path)) else [str(path) for path in paths], "target": str(target), "method": method, "select": select, "target_labels": target_labels,
-        "classifier": classifier, "label": label, "domain_col": domain_col, "missing": missing, "task": domains.task, "backbone": domains.backbone, **options.training, "open_set": open_set, "seed": seed,
+        "classifier": classifier, "label": label, "domain_col": domain_col, "missing": missing, "task": domains.task, "backbone": domains.backbone, "text_col": text_col, **options.reading, **options.training, "open_set": open_set, "seed": seed,
         "source_digest": domains.source.digest, "target_digest": domains.target.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.adaptation_report import write_adaptation_report

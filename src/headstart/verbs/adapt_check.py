@@ -25,7 +25,7 @@ def check(
     """Refuse what cannot act, before anything is read.
 
     Args:
-        training: options of gradient steps by name, ``None`` where the user is silent.
+        training: options of gradient steps, and of how inputs are read, by name, ``None`` where the user is silent.
 
     Raises:
         RecipeError: an unknown name, or options that contradict each other.
@@ -103,19 +103,39 @@ def _check_open_set(method: str, target_labels: int, open_set: float | None) -> 
         )  # fmt: skip
 
 
+def check_whole(method: str, augment: Any, pool: str | None) -> None:
+    """Refuse what acts only where the whole network is trained.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    from headstart.verbs.adapt_names import whole_network
+
+    why = {
+        f"--augment {augment}": augment is not None and "each input is read once, and does not come again in another form",
+        "--pool weighted": pool == "weighted" and "the weights of the layers are learned with the network, which stays as it is",
+    }  # fmt: skip
+    for got, said in why.items():
+        if said and not whole_network(method):
+            raise RecipeError(
+                sentence(f"{method} works on features of a frozen backbone: {said}", got=got,
+                         fix="leave it out, or --method finetune+dann")
+            )  # fmt: skip
+
+
 def _check_training(method: str, training: dict[str, Any]) -> None:
     """Options of gradient steps: in range, and for a method that takes such steps."""
     from headstart.adapters.catalogue import METHODS
 
     given = {name: value for name, value in training.items() if value is not None}
-    least = {"epochs": 1, "batch_size": 2, "image_size": 8}
+    least = {"epochs": 1, "batch_size": 2, "image_size": 8, "max_length": 4}
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         if name in least and value < least[name]:
             raise RecipeError(sentence(f"{flag} is out of range", got=value, allowed=f"{least[name]} or more"))
         if name == "lr" and not 0 < value < float("inf"):
             raise RecipeError(sentence("--lr is out of range", got=value, allowed="> 0"))
-        if name != "image_size" and method in METHODS:
+        if name in ("epochs", "lr", "batch_size") and method in METHODS:
             raise RecipeError(
                 sentence(
                     f"{method} takes no gradient steps", got=f"{flag} {value}", fix="leave it out, or --method dann"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from headstart.data.dataset import Dataset
 from headstart.progress import Progress
 from headstart.verbs.adapt_baselines import LABELLED, network_with_labels
 from headstart.verbs.adapt_choice import OF_EPOCHS, of_epochs
@@ -71,18 +73,42 @@ def deep(
     )  # fmt: skip
 
 
-def whole_rows(domains: Domains, workers: int | None = None) -> tuple[Any, Any]:
-    """Images of both domains as the reader sees them, varied a little in training (decoded images are kept between epochs); texts as they
-    are."""
-    from headstart.data.augment import augmentation
+def whole_rows(domains: Domains, question: Question, workers: int | None = None) -> tuple[Any, Any]:
+    """Images or texts of both domains as the reader sees them, varied in training as :func:`varied` says (decoded images are kept between
+    epochs). No copy of a text of the source says what a text of the target says."""
     from headstart.data.loader import DecodedCache
     from headstart.data.rows import rows_of
+    from headstart.data.text_variation import content
     from headstart.training.finetune import DECODED_BYTES
 
-    assert domains.images is not None
-    varied = augmentation("light") if domains.kind == "images" else None
-    cache = DecodedCache(DECODED_BYTES)
+    assert domains.images is not None and domains.source.y is not None
+    judging = frozenset(map(content, domains.images[1].inputs)) if domains.kind == "texts" else frozenset()
+    cache, classes = DecodedCache(DECODED_BYTES), sorted(set(map(str, domains.source.y)))
     source, target = (
-        rows_of(inputs, domains.reader.preprocessing, varied, workers=workers, cache=cache) for inputs in domains.images
-    )
+        rows_of(
+            inputs, domains.reader.preprocessing, varied(question, domains.reader, inputs, classes, held_out), workers=workers, cache=cache
+        )
+        for inputs, held_out in zip(domains.images, (judging, frozenset()), strict=True)
+    )  # fmt: skip
     return source, target
+
+
+def varied(
+    question: Question, reader: Any, inputs: Dataset, classes: Sequence[str], held_out: frozenset[str] = frozenset()
+) -> Any:
+    """How inputs of a whole network are varied in training: as ``question.augment`` says; by default images a little, texts not at all.
+
+    Args:
+        classes, held_out: as for :func:`headstart.training.text_variation.prepared`.
+    """
+    import torch
+
+    from headstart.data.augment import augmentation
+    from headstart.training.text_variation import prepared
+
+    if inputs.modality == "image":
+        return augmentation("light" if question.augment is None else question.augment)
+    return prepared(
+        question.augment, reader, inputs.inputs, task=question.task, classes=classes, held_out=held_out, pretrained=reader.pretrained,
+        device=torch.device(question.device), seed=question.seed,
+    )  # fmt: skip

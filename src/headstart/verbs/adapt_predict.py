@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.data.feature_tables import is_feature_file, read_rows
-from headstart.errors import DataError, sentence
+from headstart.errors import DataError, RunError, sentence
 from headstart.folder import cache_root
 from headstart.progress import Progress
 
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def predict_rows(run: Path, inputs: Any, *, device: str, progress: Progress) -> pd.DataFrame:
+def predict_rows(
+    run: Path, inputs: Any, *, text_col: str | None = None, device: str, progress: Progress
+) -> pd.DataFrame:
     """Predictions of an adapted model: one row a row of a table or ``.npz`` file with the run's columns, an image, or a text.
 
+    Args:
+        text_col: of a run of texts, as for :func:`headstart.data.text_new.read_new_texts`.
+
     Raises:
-        DataError: inputs of another kind than the run was made of, or columns that are missing.
+        DataError: inputs of another kind than the run was made of, or columns that are missing. RunError: ``text_col``, and the run reads
+            no texts.
     """
     import joblib
     import pandas as pd
@@ -29,11 +35,18 @@ def predict_rows(run: Path, inputs: Any, *, device: str, progress: Progress) -> 
 
     saved = joblib.load(run / "model" / "model.joblib")
     kind = saved.get("kind", "rows")
+    if text_col is not None and kind != "texts":
+        raise RunError(
+            sentence(f"--text-col is for runs of texts, and this one reads {kind}", got=text_col, fix="leave it out")
+        )
     frames = []
-    for path in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
-        if not isinstance(path, (str, Path)):
-            raise DataError(sentence(f"this run predicts {kind} from files", got=type(path).__name__, fix="a path"))
-        names, X = READERS[kind](Path(path), saved, device, progress)
+    for item in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+        if kind == "texts":
+            names, X = _texts(item, saved, text_col, device, progress)
+        elif isinstance(item, (str, Path)):
+            names, X = READERS[kind](Path(item), saved, device, progress)
+        else:
+            raise DataError(sentence(f"this run predicts {kind} from files", got=type(item).__name__, fix="a path"))
         rows = saved["scaler"].transform(X)
         out: dict[str, Any] = {
             "path": names,
@@ -71,22 +84,25 @@ def _images(path: Path, saved: dict[str, Any], device: str, progress: Progress) 
     return table.ids, table.X
 
 
-def _texts(path: Path, saved: dict[str, Any], device: str, progress: Progress) -> tuple[list[str], np.ndarray]:
-    from headstart.data.texts import holds_texts, read_texts
-    from headstart.features.texts import embed_texts
-    from headstart.training.device import pick_device
+def _texts(
+    item: Any, saved: dict[str, Any], text_col: str | None, device: str, progress: Progress
+) -> tuple[list[str], np.ndarray]:
+    from headstart.data.scan import scan
+    from headstart.data.text_new import read_new_texts
+    from headstart.sources import load_source
+    from headstart.verbs.domains import text_features
+    from headstart.verbs.reading import as_loaded
 
-    if path.suffix.lower() == ".txt" and path.is_file():
-        texts = [path.read_text(encoding="utf-8")]
-    elif holds_texts(path):
-        texts = read_texts(path, None, needs_label=False).texts
-    else:
-        fix = "a table with a column of texts, a .txt file, or a folder of them"
-        raise DataError(sentence("this run predicts texts", got=str(path)[:60], fix=fix))
-    X = embed_texts(
-        texts, saved["backbone"], cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
-    )
-    return [str(path)] * len(X), X
+    dataset = read_new_texts([item], text_col=text_col, pairs=saved.get("pairs"))
+    for note in dataset.notes:
+        progress.say(note)
+    dataset, scanned = scan(dataset, cache_dir=cache_root(), progress=progress)
+    for name, reason in scanned.bad:
+        progress.say(f"left out: {name}: {reason}")
+    if not len(dataset):
+        raise DataError(sentence("there are no texts", got=f"{len(scanned.bad)} empty ones"))
+    table = text_features(dataset, load_source(saved["backbone"], **as_loaded(saved)), "", device, None, progress)
+    return table.ids, table.X
 
 
-READERS = {"rows": _rows, "images": _images, "texts": _texts}
+READERS = {"rows": _rows, "images": _images}

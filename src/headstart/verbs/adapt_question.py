@@ -28,6 +28,7 @@ class Question:
     batch_size: int | None = None
     device: str = "cpu"
     open_set: float | None = None
+    augment: Any = None
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,16 @@ class Options:
     target_labels: int
     classifier: str
     label: str | None
+    text_col: str | None
     domain_col: str | None
     missing: str | None
     task: str
     backbone: str | None
     image_size: int | None
+    max_length: int | None
+    pool: str | None
+    long: str | None
+    augment: Any
     epochs: int | None
     lr: float | None
     batch_size: int | None
@@ -57,7 +63,12 @@ class Options:
     @property
     def training(self) -> dict[str, Any]:
         """Of gradient steps, as the recipe has them."""
-        return {"epochs": self.epochs, "lr": self.lr, "batch_size": self.batch_size, "image_size": self.image_size}
+        return {"epochs": self.epochs, "lr": self.lr, "batch_size": self.batch_size, "augment": self.augment}
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Of how the backbone reads its inputs."""
+        return {"image_size": self.image_size, "max_length": self.max_length, "pool": self.pool, "long": self.long}
 
     def folder(self, name: str) -> Path:
         """The run folder, ``runs/NAME`` and numbered unless the user named one.
@@ -86,8 +97,8 @@ class Options:
         from headstart.verbs.domains import read_all
 
         return read_all(
-            sources, target, label=self.label, task=self.task, backbone=self.backbone, image_size=self.image_size, domain_col=self.domain_col,
-            device=self.device, workers=self.workers, progress=progress, missing=self.missing,
+            sources, target, label=self.label, task=self.task, backbone=self.backbone, reading=self.reading, text_col=self.text_col,
+            domain_col=self.domain_col, device=self.device, workers=self.workers, progress=progress, missing=self.missing, augment=self.augment,
         )  # fmt: skip
 
     def question(self, task: str, method: str | None = None) -> Question:
@@ -96,5 +107,5 @@ class Options:
 
         return Question(
             method or self.method, self.select, self.target_labels, self.classifier, task, self.seed, self.epochs, self.lr, self.batch_size,
-            str(pick_device(self.device)), self.open_set,
+            str(pick_device(self.device)), self.open_set, self.augment,
         )  # fmt: skip

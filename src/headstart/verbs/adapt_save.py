@@ -111,7 +111,7 @@ def save_network(
     task = {"name": deep.task_.name, **deep.task_.state()}
     save_model(
         work / "model", reader, backbone, None if neck else deep.model_.head, classes, reader.preprocessing, card,
-        extra={"precision": "fp32", "flip": images.modality == "image" and flips("light"), "task": task},
+        extra={"precision": "fp32", "flip": images.modality == "image" and flips(result.saved.get("augment") or "light"), "task": task},
     )  # fmt: skip
     if layers is not None:
         save_neck(work / "model", layers, deep.model_.head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,10 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
     from headstart.evaluation.adaptation_report import write_adaptation_report
     from headstart.verbs.adapt_check import check, too_few
     from headstart.verbs.adapt_save import save_network, save_tables
-    from headstart.verbs.domains import KINDS, images_of, kind_of, labelled_texts
+    from headstart.verbs.domains import kind_of, read_inputs
+    from headstart.verbs.reading import KINDS, check_reading
 
-    method, image_size = options.method, options.image_size
+    method = options.method
     if options.out is not None and Path(options.out).resolve() == Path(run).resolve():
         raise RunError(
             sentence(
@@ -114,21 +115,16 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
             )
         )
     folder = options.folder(f"adapt-{Path(target).stem}")
-    check(method, None, 0, "logistic", options.training)
+    check(method, None, 0, "logistic", options.training | options.reading)
     predictor = opened(Path(run), options.device)
-    size = predictor.source.preprocessing.size
-    if image_size not in (None, size) and predictor.source.preprocessing.modality == "image":
-        raise RecipeError(
-            sentence("the run reads images of another size, and its head was trained on them", got=f"--image-size {image_size}", allowed=size, fix="leave it out")
-        )  # fmt: skip
-    kind, reads = kind_of(target), f"{predictor.source.preprocessing.modality}s"
+    kind, reads = kind_of(target, sure=options.text_col is not None), f"{predictor.source.preprocessing.modality}s"
     if kind != reads:
         raise DataError(sentence(f"the run reads {reads}", got=f"{target} ({KINDS[kind]})", allowed=KINDS[reads]))
-    if reads == "texts" and image_size is not None:
-        raise RecipeError(sentence("--image-size is for images", got=image_size, where=KINDS[kind], fix="leave it out"))
+    check_reading({**options.reading, "text_col": options.text_col}, kind)
+    as_before(predictor.source, options.reading)
     began = time.perf_counter()
-    images = (
-        labelled_texts(target) if reads == "texts" else images_of(target, options.workers, progress, needs_label=False)
+    images = read_inputs(
+        target, kind, text_col=options.text_col, workers=options.workers, progress=progress, needs_label=False
     )
     too_few(len(images), str(target))
     labels = None if images.labels is None else np.array(images.classes)[images.labels]
@@ -137,10 +133,11 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
     question = options.question("classification")
     result = moved(question, weight, predictor, images, labels, str(target), options.workers, progress)
     result.notes, result.seconds = notes, seconds | result.seconds
+    result.saved["augment"] = options.augment
     for text in notes:
         progress.say(f"note: {text}")
     recipe = {
-        "verb": "adapt", "source": str(run), "target": str(target), "method": method, "task": "classification", **options.training, "seed": options.seed,
+        "verb": "adapt", "source": str(run), "target": str(target), "method": method, "task": "classification", "text_col": options.text_col, **options.reading, **options.training, "seed": options.seed,
         "source_digest": predictor.source.digest, "target_digest": images.digest, "out": str(folder),
     }  # fmt: skip
     card = CARD.format(
@@ -154,6 +151,33 @@ def adapt_run(run: str | Path, target: str | Path, options: Options, weight: flo
     write_adaptation_report(work, name=folder.name)
     finish(work, folder)
     return Run(folder)
+
+
+def as_before(source: Any, reading: Mapping[str, Any]) -> None:
+    """Refuse to read inputs otherwise than the run did.
+
+    Raises:
+        RecipeError: another size, length, pool or way with long texts.
+    """
+    own = source.preprocessing
+    said = {
+        "image_size": own.size,
+        "max_length": own.size,
+        "pool": getattr(source.backbone, "pool", None),
+        "long": getattr(own, "long", None),
+    }
+    words = {
+        "image_size": "of another size",
+        "max_length": "at another length",
+        "pool": "by another pool",
+        "long": "in another way where they are long",
+    }
+    for name, value in reading.items():
+        if value not in (None, said[name]):
+            flag = f"--{name.replace('_', '-')}"
+            raise RecipeError(
+                sentence(f"the run reads {own.modality}s {words[name]}, and its head was trained on them so", got=f"{flag} {value}", allowed=said[name], fix="leave it out")
+            )  # fmt: skip
 
 
 def opened(run: Path, device: str) -> Any:
@@ -270,7 +294,6 @@ def moved(
     """Adapt and measure; returns the :class:`headstart.verbs.adapt_work.Answer` that is saved."""
     import torch
 
-    from headstart.data.augment import augmentation
     from headstart.data.feature_tables import FeatureTable
     from headstart.data.loader import DecodedCache
     from headstart.data.rows import rows_of
@@ -278,14 +301,14 @@ def moved(
     from headstart.training.finetune import DECODED_BYTES
     from headstart.training.optim import Optimisation, default_lr
     from headstart.training.source_free import source_free_images
-    from headstart.verbs.adapt_deep import FOLDS_ON_IMAGES, network
+    from headstart.verbs.adapt_deep import FOLDS_ON_IMAGES, network, varied
     from headstart.verbs.adapt_judge import Judge
     from headstart.verbs.adapt_methods import Adapted
     from headstart.verbs.adapt_work import Answer
 
     source, n, size = predictor.source, len(images), question.batch_size or 32
     rows = rows_of(
-        images, source.preprocessing, augmentation("light") if images.modality == "image" else None, workers=workers,
+        images, source.preprocessing, varied(question, source, images, predictor.classes), workers=workers,
         cache=DecodedCache(DECODED_BYTES),
     )  # fmt: skip
     options = Optimisation(

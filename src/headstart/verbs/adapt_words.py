@@ -14,11 +14,15 @@ NOTHING_ADAPTED = re.compile(r"--strategy (probe or finetune|finetune|'finetune\
 
 @contextmanager
 def in_its_words() -> Iterator[None]:
-    """Errors of strategies name the option of this verb, ``--method``, and a way out that it takes."""
+    """Errors of strategies name the option of this verb, ``--method``, and a way out that it takes; errors of tables name ``--label``."""
     try:
         yield
     except QuestionError as error:
-        text = NOTHING_ADAPTED.sub("--method dann, or source_only", str(error)).replace("--strategy", "--method")
+        text = (
+            NOTHING_ADAPTED.sub("--method dann, or source_only", str(error))
+            .replace("--strategy", "--method")
+            .replace("--label-col", "--label")
+        )
         if text == str(error):
             raise
         raise type(error)(text) from error

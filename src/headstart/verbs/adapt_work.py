@@ -64,7 +64,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         from headstart.verbs.adapt_deep import deep, whole_rows
 
         whole = whole_network(question.method) and domains.kind != "rows"
-        adapted = deep(question, domains, whole_rows(domains) if whole else (Xs, Xt), few, progress)
+        adapted = deep(question, domains, whole_rows(domains, question) if whole else (Xs, Xt), few, progress)
     else:
         adapted = fitted(question, Xs, source.y, Xt, few, target.y, progress)
     seconds = {"adapting": time.perf_counter() - began}
@@ -106,6 +106,7 @@ def answer(question: Question, domains: Domains, progress: Progress) -> Answer:
         "kind": domains.kind,
         "backbone": domains.backbone,
         "fill": domains.fill,
+        "pairs": domains.pairs,
     }
     return Answer(adapted, saved, metrics, judged.table(), extras, judged.said["adapted"], notes, seconds)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from headstart.data.feature_tables import FeatureTable, is_feature_file, read_do
 from headstart.data.missing_values import Missing
 from headstart.data.rows import joined
 from headstart.data.several_domains import SeveralDomains, pooled, read_several, short_names, twice_named
-from headstart.data.texts import Texts, holds_texts, read_texts
+from headstart.data.text_preprocessing import of_pairs
+from headstart.data.texts import holds_texts, read_texts
 from headstart.errors import DataError, RecipeError, sentence
 from headstart.folder import cache_root
 from headstart.progress import Progress
+from headstart.verbs.reading import KINDS, as_loaded, check_reading
 
-KINDS = {"rows": "tables or arrays", "images": "folders of images", "texts": "tables or folders of texts"}
+BACKBONES = {"images": "bundled/objects", "texts": "bundled/minilm"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Domains:
     notes: tuple[str, ...] = ()
     fill: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def pairs(self) -> bool:
+        """Whether these are pairs of texts."""
+        return self.kind == "texts" and self.images is not None and of_pairs(self.images[1].inputs)
+
 
 def read_all(
     sources: Sequence[str | Path],
@@ -59,20 +66,24 @@ def read_all(
     label: str | None,
     task: str,
     backbone: str | None,
-    image_size: int | None,
+    reading: Mapping[str, Any],
+    text_col: str | None = None,
     domain_col: str | None = None,
     device: str,
     workers: int | None,
     progress: Progress,
     missing: str | None = None,
+    augment: Any = None,
 ) -> Domains:
     """All domains and the task; rows of several sources one after the other, their classes united.
 
     Args:
         target: ``None``: nothing but the sources is known, and ``Domains.target`` is their own rows.
         backbone: what images or texts are read by; default ``"bundled/objects"`` and ``"bundled/minilm"``.
-        image_size: side of images in pixels; default: the backbone's own.
+        reading: how it reads: ``image_size``, ``max_length``, ``pool`` and ``long`` of :class:`headstart.verbs.adapt_question.Options`.
+        text_col: column of the tables with the texts, or the two of pairs; guessed if left out.
         domain_col: column of a table that names each row's source; ``target`` may be one of its values.
+        augment: refused where there are neither images nor texts.
         missing: what is done about missing values of tables: ``"mean"``, ``"drop"``, or ``None`` (refused), see
             :class:`headstart.data.missing_values.Missing`.
 
@@ -89,7 +100,7 @@ def read_all(
                 sentence("a run folder is a model, and adapt learns from data", got=str(path),
                          fix="its data; or the run as the only SOURCE, with --method shot")
             )  # fmt: skip
-    kinds = [kind_of(path) for path in paths]
+    kinds = [kind_of(path, sure=text_col is not None) for path in paths]
     kind = kinds[0]
     other = next((i for i, found in enumerate(kinds) if found != kind), None)
     if other is not None:
@@ -100,8 +111,7 @@ def read_all(
                 allowed="the same kind twice" if len(paths) == 2 else "one kind",
             )
         )
-    if image_size is not None and kind != "images":
-        raise RecipeError(sentence("--image-size is for images", got=image_size, where=KINDS[kind], fix="leave it out"))
+    check_reading({**reading, "text_col": text_col, "augment": augment}, kind)
     if domain_col is not None and kind != "rows":
         raise RecipeError(
             sentence("--domain-col is a column of a table of numbers and categories", got=domain_col, where=KINDS[kind],
@@ -131,26 +141,33 @@ def read_all(
     if task == "regression":
         raise RecipeError(sentence(f"{KINDS[kind]} have classes here, not values", got="--task regression"))
     twice_named(paths[: len(sources)])
-    labelled = len(sources)
-    if kind == "texts":
-        texts = [read_texts(Path(path), label, needs_label=i < labelled) for i, path in enumerate(paths)]
-        return _embedded(texts, labelled, target is not None, backbone or "bundled/minilm", device, progress)
-    if label is not None:
+    if label is not None and kind == "images":
         raise RecipeError(
             sentence("--label is for tables", got=label, fix="leave it out: the class of an image is its folder")
         )
     from headstart.sources import load_source
 
-    name = backbone or "bundled/objects"
-    reader = load_source(name, image_size=image_size)
-    found_images = [images_of(path, workers, progress, needs_label=i < labelled) for i, path in enumerate(paths)]
-    tables = [
-        image_features(dataset, reader, str(path), device, workers, progress)
-        for dataset, path in zip(found_images, paths, strict=True)
+    labelled, name = len(sources), backbone or BACKBONES[kind]
+    reader = load_source(name, **as_loaded(reading))
+    columns = {"label": label, "text_col": text_col}
+    domains = [
+        read_inputs(path, kind, **columns, workers=workers, progress=progress, needs_label=i < labelled)
+        for i, path in enumerate(paths)
     ]
-    mine = found_images[0] if labelled == 1 else joined(found_images[:labelled])
-    images = mine, mine if target is None else found_images[-1]
-    return _pooled(tables, labelled, kind, reader=reader, backbone=name, images=images)
+    notes: list[str] = []
+    if kind == "texts":
+        alike(domains, paths)
+        notes = list(dict.fromkeys(note for dataset in domains for note in dataset.notes))
+    if target is not None and label is None and kind == "texts":
+        domains[-1], said = of_known_classes(domains[-1], domains[:labelled], target)
+        notes += said
+    tables = [
+        FEATURES[kind](dataset, reader, str(path), device, workers, progress)
+        for dataset, path in zip(domains, paths, strict=True)
+    ]
+    mine = domains[0] if labelled == 1 else joined(domains[:labelled])
+    images = mine, mine if target is None else domains[-1]
+    return _pooled(tables, labelled, kind, reader=reader, backbone=name, images=images, notes=tuple(notes))
 
 
 def _pooled(tables: list[FeatureTable], labelled: int, kind: str, **more: Any) -> Domains:
@@ -168,31 +185,71 @@ def _pooled(tables: list[FeatureTable], labelled: int, kind: str, **more: Any) -
     )  # fmt: skip
 
 
-def kind_of(path: str | Path) -> str:
-    """``"texts"`` for a table with a column of sentences or a folder of .txt files, ``"rows"`` for other tables and arrays, else
-    ``"images"``."""
-    if holds_texts(Path(path)):
+def kind_of(path: str | Path, *, sure: bool = False) -> str:
+    """``"texts"`` for what :func:`headstart.data.texts.holds_texts` says (``sure``: the user names their column), ``"rows"`` for other tables
+    and arrays, else ``"images"``."""
+    if holds_texts(Path(path), sure=sure):
         return "texts"
     return "rows" if is_feature_file(path) else "images"
 
 
-def images_of(path: str | Path, workers: int | None, progress: Progress, *, needs_label: bool) -> Dataset:
-    """A folder of class folders (or, for a target, images in no class folder); those that cannot be decoded are left out."""
+def read_inputs(
+    path: str | Path,
+    kind: str,
+    *,
+    label: str | None = None,
+    text_col: str | None = None,
+    workers: int | None = None,
+    progress: Progress,
+    needs_label: bool,
+) -> Dataset:
+    """Images or texts with a class each, or (for a target) without any, scanned; those that cannot be used are named and left out.
+
+    Args:
+        kind: ``"images"`` or ``"texts"``. label, text_col: columns of tables of texts; guessed if left out.
+    """
     from headstart.data.readers import read_dataset, read_images
     from headstart.data.scan import scan
 
-    try:
-        dataset = read_dataset(str(path), task="classification")
-    except DataError:
-        if needs_label or not Path(path).exists():
-            raise
-        dataset = read_images([str(path)])
+    if kind == "texts":
+        dataset = read_texts(Path(path), label, text_col=text_col, needs_label=needs_label)
+    else:
+        try:
+            dataset = read_dataset(str(path), task="classification")
+        except DataError:
+            if needs_label or not Path(path).exists():
+                raise
+            dataset = read_images([str(path)])
     dataset, scanned = scan(dataset, cache_dir=cache_root(), workers=workers, progress=progress)
     for name, reason in scanned.bad:
         progress.say(f"left out: {name}: {reason}")
     if not len(dataset):
-        raise DataError(sentence("a domain has no images", where=str(path)))
+        raise DataError(sentence(f"a domain has no {kind}", where=str(path)))
     return dataset
+
+
+def alike(found: Sequence[Dataset], paths: Sequence[str | Path]) -> None:
+    """Refuse pairs of texts beside single ones.
+
+    Raises:
+        DataError: there are both.
+    """
+    pairs = [of_pairs(dataset.inputs) for dataset in found]
+    if len(set(pairs)) > 1:
+        raise DataError(
+            sentence("some domains are pairs of texts and some single texts", got=f"{paths[pairs.index(True)]} and {paths[pairs.index(False)]}",
+                     fix="--text-col COLUMN, or --text-col A,B for pairs")
+        )  # fmt: skip
+
+
+def of_known_classes(target: Dataset, sources: Sequence[Dataset], path: str | Path) -> tuple[Dataset, list[str]]:
+    """The target without its labels where these are none of the sources' classes, so that the column that was guessed is of something
+    else; and what to say of that."""
+    known = {name for dataset in sources for name in dataset.classes}
+    if target.labels is None or known & set(target.classes):
+        return target, []
+    said = f"The labels of {path} ({', '.join(target.classes[:3])}, ...) are none of the classes of the source, so they are not looked at; --label COLUMN names others."
+    return replace(target, labels=None, classes=()), [said]
 
 
 def image_features(
@@ -205,46 +262,23 @@ def image_features(
     found = extract(
         reader, dataset, cache_dir=cache_root(), device=str(pick_device(device)), workers=workers, progress=progress
     )
-    y = None if dataset.labels is None else np.array(dataset.classes)[dataset.labels]
-    names = [f"{reader.name}:{j}" for j in range(found.X.shape[1])]
-    return FeatureTable(found.X, y, names, origin, [str(image) for image in dataset.inputs])
+    return _table(found.X, dataset, reader, origin, [str(image) for image in dataset.inputs])
 
 
-def _embedded(
-    texts: list[Texts], labelled: int, with_target: bool, backbone: str, device: str, progress: Progress
-) -> Domains:
-    """Texts as rows of features, with the texts themselves beside them."""
+def text_features(
+    dataset: Dataset, reader: Any, origin: str, device: str, workers: int | None, progress: Progress
+) -> FeatureTable:
+    """The same of texts, each row at unit length."""
     from headstart.features.texts import embed_texts
-    from headstart.sources import load_source
     from headstart.training.device import pick_device
 
-    reader = load_source(backbone)
-    names = [f"{reader.name}:{j}" for j in range(reader.width)]
-    tables = []
-    for part in texts:
-        X = embed_texts(
-            part.texts, backbone, cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
-        )
-        tables.append(FeatureTable(X, part.y, names, part.origin, part.ids))
-    found = [texts_of(part) for part in texts]
-    notes = tuple(dict.fromkeys(note for part in texts for note in part.notes))
-    mine = found[0] if labelled == 1 else joined(found[:labelled])
-    images = mine, found[-1] if with_target else mine
-    return _pooled(tables, labelled, "texts", reader=reader, backbone=backbone, notes=notes, images=images)
+    X = embed_texts(dataset, reader, cache_dir=cache_root(), device=str(pick_device(device)), progress=progress)
+    return _table(X, dataset, reader, origin, [dataset.name(i) for i in range(len(dataset))])
 
 
-def labelled_texts(path: str | Path) -> Dataset:
-    """The texts of a table or a folder, with their labels where there are such."""
-    return texts_of(read_texts(Path(path), None, needs_label=False))
+def _table(X: np.ndarray, dataset: Dataset, reader: Any, origin: str, ids: list[str]) -> FeatureTable:
+    y = None if dataset.labels is None else np.array(dataset.classes)[dataset.labels]
+    return FeatureTable(X, y, [f"{reader.name}:{j}" for j in range(X.shape[1])], origin, ids)
 
 
-def texts_of(part: Texts) -> Dataset:
-    """The texts as a data set, with their digests."""
-    from headstart.data.scan import scan
-
-    classes, codes = (None, None) if part.y is None else np.unique(part.y, return_inverse=True)
-    dataset = Dataset(
-        inputs=list(part.texts), labels=codes, classes=() if classes is None else tuple(map(str, classes)), splits=np.full(len(part.texts), "", dtype="U5"),
-        root=part.origin, modality="text", names=np.array(part.ids),
-    )  # fmt: skip
-    return scan(dataset, cache_dir=cache_root())[0]
+FEATURES = {"images": image_features, "texts": text_features}

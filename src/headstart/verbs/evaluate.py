@@ -33,7 +33,7 @@ def evaluate(
     """Score the model of a run on labelled images; classes are matched by name, never by position.
 
     A run of `adapt` over features is scored on labelled tables, arrays, texts or images, whichever it was made of, as `adapt` scored it:
-    a class that it does not know counts as wrong (in an open set, as unknown). Of the options ``label_col`` acts there.
+    a class that it does not know counts as wrong (in an open set, as unknown). Of the options ``label_col`` acts there, and ``text_col`` on texts.
 
     Args:
         run: a run folder.
@@ -78,9 +78,11 @@ def evaluate(
 
         options = {
             "split": split, "coverage": coverage, "abstain_below": abstain_below, "tta": None if tta == 1 else tta, "adapt": adapt, "head": head,
-            "path_col": path_col, "text_col": text_col, "split_col": split_col, "label_delimiter": label_delimiter,
+            "path_col": path_col, "split_col": split_col, "label_delimiter": label_delimiter,
         }  # fmt: skip
-        return evaluate_features(Path(run), data, label=label_col, options=options, device=device, progress=progress)
+        return evaluate_features(
+            Path(run), data, label=label_col, text_col=text_col, options=options, device=device, progress=progress
+        )
     predictor = Predictor(run, device, head)
     task = predictor.task
     check_task(task, coverage, abstain_below, tta)

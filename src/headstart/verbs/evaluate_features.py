@@ -14,8 +14,6 @@ from headstart.progress import Progress
 from headstart.verbs.adapt_judge import Judge
 from headstart.verbs.adapt_question import Question
 
-THINGS = {"rows": "rows", "images": "images", "texts": "texts"}
-
 
 class Saved(Judge):
     """Scores a saved model as `adapt` scored it."""
@@ -30,12 +28,19 @@ class Saved(Judge):
 
 
 def evaluate_features(
-    run: Path, data: Any, *, label: str | None, options: dict[str, Any], device: str, progress: Progress
+    run: Path,
+    data: Any,
+    *,
+    label: str | None,
+    text_col: str | None = None,
+    options: dict[str, Any],
+    device: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Scores of a run over features on labelled data of its own kind; what :func:`headstart.verbs.evaluate.evaluate` returns.
 
     Args:
-        label: column of a table with the label, guessed from its usual names if left out.
+        label, text_col: columns of a table with the label, and with the texts of a run of texts; guessed if left out.
         options: of ``evaluate`` by name, ``None`` where the user is silent; none of them acts here.
 
     Raises:
@@ -45,7 +50,8 @@ def evaluate_features(
 
     saved = joblib.load(run / "model" / "model.joblib")
     kind = saved.get("kind", "rows")
-    for name, value in options.items():
+    given = {"text_col": text_col} if kind != "texts" else {}
+    for name, value in {**options, **given}.items():
         if value is not None:
             raise RecipeError(
                 sentence(f"this run is a model over features of {kind}, for which this option would do nothing", got=f"--{name.replace('_', '-')} {value}",
@@ -54,7 +60,10 @@ def evaluate_features(
     if not isinstance(data, (str, Path)):
         raise DataError(sentence(f"this run is evaluated on {kind} from files", got=type(data).__name__, fix="a path"))
     try:
-        table = READERS[kind](Path(data), saved, label, device, progress)
+        if kind == "rows":
+            table = _rows(Path(data), saved, label)
+        else:
+            table = _inputs(Path(data), kind, saved, label, text_col, device, progress)
     except DataError as error:  # readers name the option as adapt does
         raise DataError(str(error).replace("--label COLUMN", "--label-col COLUMN")) from error
     if table.y is None:
@@ -70,7 +79,7 @@ def evaluate_features(
     return {
         "scores": judge.scores(said, table.y),
         "n": len(table.X),
-        "things": THINGS[kind],
+        "things": kind,
         "split": "all",
         "missing": [c for c in saved["classes"] if c not in {*there, UNKNOWN}] if judge.classes else [],
         "bad": [],
@@ -79,7 +88,7 @@ def evaluate_features(
     }
 
 
-def _rows(path: Path, saved: dict[str, Any], label: str | None, device: str, progress: Progress) -> FeatureTable:
+def _rows(path: Path, saved: dict[str, Any], label: str | None) -> FeatureTable:
     if not is_feature_file(path):
         fix = "a .csv or .npz with the columns of the source, and labels"
         raise DataError(sentence("this run is evaluated on rows of features", got=str(path)[:60], fix=fix))
@@ -90,35 +99,29 @@ def _rows(path: Path, saved: dict[str, Any], label: str | None, device: str, pro
     return FeatureTable(X, labels_as(y, saved["task"], str(path)), saved["columns"], str(path), [])
 
 
-def _images(path: Path, saved: dict[str, Any], label: str | None, device: str, progress: Progress) -> FeatureTable:
+def _inputs(
+    path: Path,
+    kind: str,
+    saved: dict[str, Any],
+    label: str | None,
+    text_col: str | None,
+    device: str,
+    progress: Progress,
+) -> FeatureTable:
     from headstart.sources import load_source
-    from headstart.verbs.domains import image_features, images_of
+    from headstart.verbs.domains import FEATURES, kind_of, read_inputs
+    from headstart.verbs.reading import KINDS, as_loaded
 
-    _no_label(label, "the class of an image is its folder")
-    images = images_of(path, None, progress, needs_label=True)
-    reader = load_source(saved["backbone"], image_size=saved["image_size"])
-    return image_features(images, reader, str(path), device, None, progress)
-
-
-def _texts(path: Path, saved: dict[str, Any], label: str | None, device: str, progress: Progress) -> FeatureTable:
-    from headstart.data.texts import holds_texts, read_texts
-    from headstart.features.texts import embed_texts
-    from headstart.folder import cache_root
-    from headstart.training.device import pick_device
-
-    if not holds_texts(path):
+    if kind == "images":
+        _no_label(label, "the class of an image is its folder")
+    elif (found := kind_of(path, sure=text_col is not None)) != kind:
         fix = "a table with a column of texts and labels, or a folder of class folders of .txt files"
-        raise DataError(sentence("this run is evaluated on texts", got=str(path)[:60], fix=fix))
-    texts = read_texts(path, label, needs_label=True)
-    X = embed_texts(
-        texts.texts, saved["backbone"], cache_dir=cache_root(), device=str(pick_device(device)), progress=progress
-    )
-    return FeatureTable(X, texts.y, saved["columns"], str(path), texts.ids)
+        raise DataError(sentence("this run is evaluated on texts", got=f"{path} ({KINDS[found]})", fix=fix))
+    data = read_inputs(path, kind, label=label, text_col=text_col, progress=progress, needs_label=True)
+    reader = load_source(saved["backbone"], **as_loaded(saved))
+    return FEATURES[kind](data, reader, str(path), device, None, progress)
 
 
 def _no_label(label: str | None, why: str) -> None:
     if label is not None:
         raise RecipeError(sentence(f"--label-col is for tables: {why}", got=label, fix="leave it out"))
-
-
-READERS = {"rows": _rows, "images": _images, "texts": _texts}

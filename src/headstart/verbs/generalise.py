@@ -39,14 +39,15 @@ def generalise(sources: Sequence[str | Path], options: Options, progress: Progre
     Raises:
         DataError: one source, or data that cannot be used. RecipeError: a method that wants a target. RunError: ``out`` exists.
     """
-    from headstart.verbs.adapt_check import check, unusable
+    from headstart.verbs.adapt_check import check, check_whole, unusable
     from headstart.verbs.adapt_names import whole_network
 
     refuse_for_no_target(options)
     folder = options.folder("generalise")
     method = "erm" if options.method == "finetune" else options.method
     check_method(method)
-    check("vrex" if method == "erm" else method, None, 0, "logistic", options.training)
+    check("vrex" if method == "erm" else method, None, 0, "logistic", options.training | options.reading)
+    check_whole(method, options.augment, options.pool)
     began = time.perf_counter()
     domains = options.read(sources, None, progress)
     if domains.domain is None:
@@ -60,13 +61,13 @@ def generalise(sources: Sequence[str | Path], options: Options, progress: Progre
     question = options.question(domains.task, method)
     seconds = {"reading": time.perf_counter() - began}
     result = left_out(question, domains, method, whole_network(method) and domains.kind != "rows", progress)
-    result.saved["image_size"] = options.image_size
+    result.saved |= {**options.reading, "augment": options.augment}
     result.seconds = {**seconds, **result.seconds}
     for text in result.notes:
         progress.say(f"note: {text}")
     recipe = {
         "verb": "adapt", "source": [str(path) for path in sources], "target": None, "method": method, "label": options.label,
-        "domain_col": options.domain_col, "missing": options.missing, "task": domains.task, "backbone": domains.backbone, **options.training, "seed": options.seed,
+        "domain_col": options.domain_col, "missing": options.missing, "task": domains.task, "backbone": domains.backbone, "text_col": options.text_col, **options.reading, **options.training, "seed": options.seed,
         "source_digest": domains.source.digest, "out": str(folder),
     }  # fmt: skip
     from headstart.evaluation.generalisation_report import write_generalisation_report
@@ -162,7 +163,9 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     scaler = StandardScaler().fit(source.X)
 
     def inputs(scale: Any) -> Any:
-        return whole_rows(domains)[0] if whole else scale.transform(source.X).astype(source.X.dtype, copy=False)
+        return (
+            whole_rows(domains, question)[0] if whole else scale.transform(source.X).astype(source.X.dtype, copy=False)
+        )
 
     groups = folds_of(domains.sources)
     models = [text] if plain is None else [text, plain]
@@ -203,6 +206,7 @@ def left_out(question: Question, domains: Any, method: str, whole: bool, progres
     saved = {
         "scaler": scaler, "estimator": final, "columns": source.columns, "task": question.task, "classes": judge.classes,
         "kind": domains.kind, "backbone": domains.backbone, "fill": domains.fill,
+        "pairs": domains.pairs,
     }  # fmt: skip
     last = judge.says(final, everything) if whole else None
     extras = {"sources": rows, "history": final.history_, "terms": final.said_}

@@ -34,7 +34,7 @@ OWN = (
 )
 """Fields of the recipe that each data set may have for itself."""
 COMMON = (
-    "source", "sources", "arch", "strategy", "image_size", "max_length", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",
+    "source", "sources", "arch", "strategy", "image_size", "max_length", "pool", "long", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay",
     "schedule", "warmup", "grad_clip", "augment", "synonyms", "back_translate", "dropout", "precision", "test_fraction", "valid_fraction", "on_bad_sample", "seed",
     "verify", "device", "workers",
 )  # fmt: skip

@@ -153,6 +153,7 @@ def find_source(
             device=device,
             seed=recipe.seed,
             max_images=most,
+            reading=recipe.reading,
             progress=progress,
         )
         name = ranking.chosen

@@ -92,7 +92,7 @@ def predict(
                 )
             )
 
-        return predict_rows(Path(run), inputs, device=device, progress=progress)
+        return predict_rows(Path(run), inputs, text_col=text_col, device=device, progress=progress)
     from headstart.data.readers import read_images
     from headstart.data.scan import scan
     from headstart.deploy.held_out import sets_of

@@ -10,7 +10,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.readers import read_dataset
 from headstart.data.sequence_reader import SOURCES, read_lines
 from headstart.data.tables import ENDINGS, must_have, read_frame
-from headstart.data.texts import text_columns
+from headstart.data.text_columns import text_columns
 from headstart.deploy.generator import Generator
 from headstart.errors import DataError, RunError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING

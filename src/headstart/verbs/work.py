@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import SEQUENCES
-from headstart.data.text_lengths import in_windows, token_facts, token_sentences
+from headstart.data.text_lengths import count_tokens, in_windows, token_sentences
 from headstart.data.wording import Worded, said_again, worded
 from headstart.deploy.held_out import save_held_out
 from headstart.errors import HeadstartError, RecipeError, sentence
@@ -88,9 +88,10 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
     check_modality(source, target.dataset.modality)
     progress.say(f"source {source.name}: {source.report.line()}")
     if target.dataset.modality == "text":
-        tokens = token_facts(target.dataset, source.preprocessing, seed=plan.seed)
-        target.info["tokens"] = tokens = in_windows(tokens) if TASKS[target.dataset.task].by_token else tokens
-        for line in token_sentences(tokens, source.name):
+        tokens = count_tokens(target.dataset, source.preprocessing, seed=plan.seed)
+        read = in_windows(tokens.facts()) if TASKS[target.dataset.task].by_token else tokens.facts()
+        target.info["tokens"] = read
+        for line in token_sentences(read, source.name):
             progress.say(line)
         write_json(work / "data.json", target.info)
     pretrained = source.pretrained
@@ -195,7 +196,7 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
             write_json(work / "pictures.json", collect_pictures(target.dataset, test_set, worst))
         else:
             reading = Reading(moved.backbone if moved.moved else moved.reads.backbone, moved.head, source.preprocessing)
-            found = collect_texts(target.dataset, test_set, worst, outcome.target, moved.task, reading, seed=plan.seed)
+            found = collect_texts(target.dataset, test_set, worst, outcome.target, moved.task, reading, tokens)
             if moved.task.by_token:
                 found["lengths"] |= {"windowed": found["lengths"]["cut"], "cut": 0}
             write_json(work / "texts.json", found)
