@@ -116,6 +116,9 @@ def read_dataset(
 def _missing(root: Path) -> str:
     from headstart.errors import near
 
+    halves = [part.strip() for part in str(root).split(",")]
+    if len(halves) == 2 and all(Path(half).is_file() for half in halves):
+        return sentence("two files of lines are pairs of texts, and what the second is of the first is not said", got=str(root), fix="--task translation")  # fmt: skip
     parent = root.parent if root.parent.is_dir() else None
     close = near(root.name, [p.name for p in parent.iterdir()], 1) if parent else []
     return sentence(
@@ -141,9 +144,16 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
         if root.suffix.lower() != ".zip" or not zipfile.is_zipfile(root):
             raise DataError(
                 sentence(
-                    "not a folder, a .zip or a table of images",
+                    "not a folder, a .zip or a table, nor texts in a layout that is known",
                     got=str(root),
-                    allowed=["folder of class folders", ".zip", *sorted(TABLES)],
+                    allowed=[
+                        "folder of class folders",
+                        ".zip",
+                        *sorted(TABLES),
+                        "SQuAD .json",
+                        ".conll",
+                        "JSON with text and spans",
+                    ],
                 )
             )
         with zipfile.ZipFile(root) as opened:

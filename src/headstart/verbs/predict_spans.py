@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.data.annotated_reader import read_annotated
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import lines_of
 from headstart.data.tagging_reader import looks_like_columns
 from headstart.deploy.predictor import Predictor
 from headstart.errors import DataError, sentence
@@ -77,8 +78,7 @@ def _texts(inputs: Any) -> list[Dataset]:
         if path is None:
             texts.append(str(item))
         elif path.suffix.lower() == ".txt" and not looks_like_columns(path):
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            rows = [(f"{path.name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
+            rows = [(f"{path.name}, line {i}", line) for i, line in enumerate(lines_of(path), 1) if line.strip()]
             if rows:
                 found.append(
                     replace(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import lines_of
 from headstart.data.readers import read_dataset
-from headstart.data.sequence_reader import SOURCES, read_lines
+from headstart.data.sequence_reader import SOURCES
 from headstart.data.tables import ENDINGS, must_have, read_frame
 from headstart.data.texts import text_columns
 from headstart.deploy.generator import Generator
@@ -79,8 +80,8 @@ def _texts(item: Any, index: int, text_col: str | None) -> list[tuple[str, str]]
     if path is None or not path.is_file():
         return [(f"#{index}", str(item))]
     if path.suffix.lower() not in ENDINGS:
-        return [(f"{path.name}:{i + 1}", line) for i, line in enumerate(read_lines(path))]
-    frame = read_frame(path)
+        return [(f"{path.name}:{i + 1}", line) for i, line in enumerate(lines_of(path))]
+    frame = read_frame(path, only_empty=True)
     if text_col is not None:
         must_have(frame, path, text_col, "text-col")
     named = [c for c in frame.columns if c.lower() in SOURCES]
