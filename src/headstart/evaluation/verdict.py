@@ -90,8 +90,8 @@ def verdict(
             f"Transfer helped: {say.than(gain, name)} ({say.between(gain)}), "
             f"{'the stronger baseline' if len(rivals) > 1 else 'the baseline'} without a source.",
             f"迁移有帮助：{say_zh.than(gain, name)}（{say_zh.between(gain)}）。",
-            ["More labels: run again with more and see whether the gain stays.", "If the scores must be higher: --strategy finetune or l2sp from the same source."],
-            ["增加标注后再运行，看增益是否保持。", "若需更高得分：用同一源尝试 --strategy finetune 或 l2sp。"],
+            ["More labels: run again with more and see whether the gain stays.", "If the scores must be higher: another strategy from the same source, such as finetune or l2sp, or more --epochs."],
+            ["增加标注后再运行，看增益是否保持。", "若需更高得分：用同一源换一种策略（如 finetune、l2sp），或加大 --epochs。"],
         )  # fmt: skip
     need = examples_needed(gain)
     more = (
