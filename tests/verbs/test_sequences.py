@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("transformers")
 
 import headstart
+from headstart.cli.main import run as command
 from headstart.errors import DataError, HandshakeError, RecipeError, RunError, SourceError, WorkError
 from headstart.training import checkpoint
 
@@ -82,12 +83,16 @@ def test_transformers_alone_writes_the_same(made):
         assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == predicted
 
 
-def test_evaluate_and_predict(made, tmp_path):
+def test_evaluate_and_predict(made, tmp_path, capsys):
     _, run, _ = made
     table_ = pd.read_csv(run.path / "predictions.csv", keep_default_na=False)
     table_[["text", "label"]].to_csv(tmp_path / "t.csv", index=False)
     found = headstart.evaluate(run.path, tmp_path / "t.csv", text_col="text", label_col="label")
     assert found["scores"] == run.metrics["target"]
+    asked = [str(run.path), str(tmp_path / "t.csv"), "--text-col", "text", "--label-col", "label"]
+    assert command(["evaluate", *asked, "--quiet"]) == 0
+    assert f"{len(table_)} texts (all)" in capsys.readouterr().out
+    assert command(["evaluate", *asked, "--min", "bleu=101", "--quiet"]) == 4
     assert headstart.predict(run.path, list(table_.text)).predicted.tolist() == table_.predicted.tolist()
     assert headstart.predict(run.path, tmp_path / "t.csv").predicted.tolist() == table_.predicted.tolist()
     (tmp_path / "lines.txt").write_text("red cat\n\nbig dog\n", encoding="utf-8")

@@ -108,6 +108,7 @@ def test_spans_from_file_to_report(root, tags):
     assert [row["type"] for row in m["types"]] == ["LOC", "PER"]
     page = (tags.path / "report.html").read_text(encoding="utf-8")
     assert "Type by type" in page
+    assert "headstart rank" not in page  # it would be refused
     assert hs.evaluate(tags.path, root / "tags.conll")["scores"]["f1"]["value"] > 0.8
     text = "anna likes fish in rome."
     table = hs.predict(tags.path, text)

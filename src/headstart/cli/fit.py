@@ -37,7 +37,8 @@ headstart fit more/ --continue-from runs/roses             start from a finished
 
 def fit(
     data: str = typer.Argument(
-        None, help="Folder of class folders, .zip of it, table (CSV, TSV, JSONL, Parquet), or recipe.yaml."
+        None,
+        help="Folder of class folders, .zip of it, table (CSV, TSV, JSONL, Parquet), SQuAD .json, .conll, a.en,a.zh or recipe.yaml.",
     ),
     source: str = typer.Option(
         None,

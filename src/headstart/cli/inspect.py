@@ -36,7 +36,9 @@ COUNTED = {
 
 
 def inspect(
-    data: str = typer.Argument(..., help="Folder of class folders, .zip of it, or a table (CSV, TSV, JSONL, Parquet)."),
+    data: str = typer.Argument(
+        ..., help="Folder of class folders, .zip of it, a table (CSV, TSV, JSONL, Parquet), SQuAD .json or .conll."
+    ),
     path_col: str = PathCol,
     text_col: str = TextCol,
     label_col: str = LabelCol,

@@ -38,8 +38,9 @@ HELP = """Transfer learning that chooses its source, explains its strategy and p
 A first look:        headstart demo
 Your own images:     headstart inspect flowers/     then     headstart fit flowers/
                      (flowers/ has one folder of images a class: flowers/rose/1.jpg, flowers/tulip/7.jpg ...)
+Your own texts:      headstart fit reviews.csv       squad.json, names.conll and pairs for --task translation, too
 Two domains:         headstart adapt photos/ sketches/     or     headstart adapt source.csv target.csv
-What came of it:     open the report.html that fit names; headstart predict RUN photo.jpg
+What came of it:     open the report.html that fit names; headstart predict RUN photo.jpg  or  RUN "a text"
 
 Every verb teaches itself: headstart fit --help. Exit codes: 0 done, 1 the work failed, 2 the question was wrong,
 4 a score below --min.

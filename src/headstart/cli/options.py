@@ -36,7 +36,11 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     ),
     "labels_per_class": (int, DATA, "Use only this many training labels a class."),
     "on_bad_sample": (str, DATA, "skip (count and name files that cannot be decoded) or fail [skip]."),
-    "unlabelled": (str, DATA, "Images of the target without labels (folder, .zip or table), for fixmatch and pseudo."),
+    "unlabelled": (
+        str,
+        DATA,
+        "Images or texts of the target without labels (folder, .zip, table, .txt), for fixmatch, pseudo, mlm and clm.",
+    ),
     "image_size": (int, DATA, "Input side in pixels [the source's own]."),
     "max_length": (int, DATA, "Tokens of a text at most [the source's own, at most 512]."),
     "pool": (

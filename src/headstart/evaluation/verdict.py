@@ -44,7 +44,7 @@ NAMES = {
 
 
 def verdict(
-    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = SHARE, strategy: str = ""
+    gains: dict[str, dict[str, Any]], *, metric: str = "accuracy", spec: Metric = SHARE, ranked: bool = True
 ) -> dict[str, Any]:
     """Judge the gains over the baselines that use no source.
 
@@ -55,7 +55,7 @@ def verdict(
         gains: baseline -> ``{"value", "ci95", "p_value", "n"}``, the transferred model minus the baseline.
         metric: what they are measured in, for the sentence.
         spec: whether that is a share, and in which unit it is otherwise.
-        strategy: name of the strategy, for the advice.
+        ranked: whether `headstart rank` can compare sources for this task, for the advice.
 
     Returns:
         ``{"negative_transfer": bool | None, "level": "hurt" | "helped" | "no_evidence" | "not_measured", "why": str,
@@ -76,11 +76,11 @@ def verdict(
             f"Transfer hurt: {say.than(gain, name)} ({say.between(gain)}).",
             f"迁移有害：{say_zh.than(gain, name)}（{say_zh.between(gain)}）。",
             [
-                "Another source: headstart rank DATA --source A --source B, nearer to your images.",
+                "Another source: headstart rank DATA --source A --source B, nearer to your images." if ranked else "Another source, nearer to your images.",
                 "Hold the model less to this source: --strategy finetune, or --strategy last(1) for a part of it.",
                 f"Use {say.name(name)} itself: it is what these data support now.",
             ],
-            ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{say_zh.name(name)}。"],
+            ["换一个更接近你的图像的源：headstart rank DATA --source A --source B。" if ranked else "换一个更接近你的图像的源。", "减少对源的依赖：--strategy finetune 或 last(1)。", f"直接使用{say_zh.name(name)}。"],
         )  # fmt: skip
     open_ = {name: gain for name, gain in rivals.items() if beyond_noise(gain) < 1}
     name, gain = min((open_ or rivals).items(), key=lambda item: item[1]["value"])
@@ -108,8 +108,8 @@ def verdict(
         None, "no_evidence",
         f"No evidence that transfer helped: {say.against(gain, name)} ({say.between(gain)}), inside the noise.",
         f"没有证据表明迁移有帮助：{say_zh.against(gain, name)}（{say_zh.between(gain)}），在噪声之内。",
-        [more, "Another source may fit better: headstart rank DATA.", "A simple model may be enough here: look at the baselines."],
-        [more_zh, "换一个源可能更合适：headstart rank DATA。", "简单模型可能已足够：请看基线。"],
+        [more, "Another source may fit better: headstart rank DATA." if ranked else "Another source may fit better: --source.", "A simple model may be enough here: look at the baselines."],
+        [more_zh, "换一个源可能更合适：headstart rank DATA。" if ranked else "换一个源可能更合适：--source。", "简单模型可能已足够：请看基线。"],
     )  # fmt: skip
 
 

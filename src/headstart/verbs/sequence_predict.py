@@ -119,6 +119,8 @@ def evaluate_texts(
     generator = Generator(run, device, beams)
     task = generator.task
     dataset: Dataset = read_dataset(data, task=task.name, **columns)
+    for note in dataset.notes:
+        progress.say(note)
     if split is None and "test" in set(dataset.splits):
         split = "test"
     if split is not None:
@@ -128,8 +130,8 @@ def evaluate_texts(
     assert dataset.labels is not None
     found = generator.write(list(dataset.inputs), progress=progress)
     return {
-        "scores": SCORING[task.name].scores(found, dataset.labels, task), "n": len(dataset), "split": split or "all", "missing": [], "bad": [],
-        "less_is_better": [],
+        "scores": SCORING[task.name].scores(found, dataset.labels, task), "n": len(dataset), "modality": "text", "split": split or "all",
+        "missing": [], "bad": [], "less_is_better": [],
     }  # fmt: skip
 
 

@@ -172,7 +172,9 @@ def _work_through(plan: Recipe, work: Path, out: Path, *, keep_head: bool, progr
                 progress=progress,
             )
     specs = scoring.metrics(target.classes)
-    judged = worded(verdict(result["gains"], metric=metric, spec=specs[metric]), modality)
+    judged = worded(
+        verdict(result["gains"], metric=metric, spec=specs[metric], ranked=not moved.task.by_token), modality
+    )
     table = stage_table(source, strategy, moved.stages, moved.options)
     move = sum(row["moving"] for row in table) + sum(t.numel() for t in moved.head)
     with clock("save"):
