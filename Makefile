@@ -41,6 +41,7 @@ results: $(STAMP)
 	$(BIN)/python benchmarks/results_finetuning.py --data ../shared/data --out docs/results.md
 	$(BIN)/python benchmarks/results_deep_adaptation.py --data ../shared/data --out docs/results.md
 	$(BIN)/python benchmarks/results_text.py --data ../shared/data --out docs/results.md
+	$(BIN)/python benchmarks/results_questions.py --data ../shared/data --out docs/results.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -26,15 +26,17 @@ from results_text_data import SETS, Problem, draw
 from results_text_tables import END, START, tables
 
 LABELS = ("5", "10", "50", "all")
-STRATEGIES = (
-    "probe", "setfit", "finetune", "last(2)", "probe>finetune", "ulmfit", "finetune(layer_decay=0.8)", "lora", "finetune+l2sp", "finetune+mixout",
-)  # fmt: skip
+STRATEGIES = ("probe", "setfit", "finetune", "probe>finetune", "ulmfit", "lora", "finetune+l2sp", "finetune+mixout")
+BETWEEN = {"adapt: dann": "finetune+dann", "adapt: dan": "finetune+dan"}
+"""What ``adapt --method dann`` trains on frozen features; reads texts of the other domain without labels: on the set of domains alone."""
+FEW = ("setfit", "setfit 1.2 (peer)")
+"""For few labels: not asked of all of them."""
 OTHERS = ("classical", "scratch", "zeroshot")
 PEER = "setfit 1.2 (peer)"
 LIMIT = 1500
 """Seconds of CPU that a cell may take."""
-PEER_STEPS = 500
-"""Updates of the peer, at most: its own default pairs every text with every other, which for many classes would take days."""
+PEER_STEPS = 150
+"""Updates of the peer, at most, where its own default, every text paired with every other, has more: for many classes it would take days."""
 
 
 def fitted(problem: Problem, method: str, seed: int) -> np.ndarray:
@@ -63,6 +65,18 @@ def fitted(problem: Problem, method: str, seed: int) -> np.ndarray:
         from headstart.features.zero_shot import zero_shot
 
         return zero_shot(source, problem.train.classes, problem.test, cache_dir=cache_root()).argmax(1)
+    if method in BETWEEN:
+        from headstart.features.extract import extract
+        from headstart.training.deep_adapter import DeepAdapter
+
+        assert problem.unlabelled is not None
+        x, other, asked = (
+            extract(source, part, cache_dir=cache_root()).X
+            for part in (problem.train, problem.unlabelled, problem.test)
+        )
+        return (
+            DeepAdapter(BETWEEN[method], random_state=seed).fit(x, problem.train.labels, X_target=other).predict(asked)
+        )
     strategy = parse_strategy("finetune" if method == "scratch" else method)
     where: dict[str, Any] = {"device": cpu, "cache_dir": cache_root(), "progress": SILENT}
     moved = transfer(
@@ -79,7 +93,7 @@ def peer(problem: Problem, seed: int, python: str) -> tuple[np.ndarray, dict[str
     with tempfile.TemporaryDirectory() as aside:
         given = {
             "texts": problem.train.inputs, "labels": problem.train.labels.tolist(), "test": problem.test.inputs, "seed": seed,  # type: ignore[union-attr]
-            "threads": 1, "aside": aside, "options": {"max_steps": PEER_STEPS},
+            "threads": 1, "aside": aside, "steps": PEER_STEPS,
         }  # fmt: skip
         done = subprocess.run(
             [python, str(Path(__file__).with_name("text_setfit_peer.py")), str(weights_folder())], input=json.dumps(given),
@@ -134,7 +148,7 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, default=Path("runs/results_text.jsonl"))
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--labels", nargs="*", default=list(LABELS), choices=LABELS)
-    parser.add_argument("--methods", nargs="*", default=[*OTHERS, *STRATEGIES])
+    parser.add_argument("--methods", nargs="*", default=[*OTHERS, *STRATEGIES, *BETWEEN])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--peer", help="interpreter of an environment with setfit")
     parser.add_argument("--share", default="0/1", help="this process does cells i of n, as i/n")
@@ -161,6 +175,8 @@ def main() -> None:
             problem = draw(name, args.data / "nonvision", labels, seed)
             for method in methods:
                 if (name, labels, seed, method) in known or time.monotonic() - began > args.minutes * 60:
+                    continue
+                if (method in BETWEEN and name != "sentiment-3-sites") or (method in FEW and labels == "all"):
                     continue
                 row = run_cell(problem, labels, seed, method, args.peer)
                 with mine.open("a", encoding="utf-8") as file:

@@ -2,7 +2,7 @@
 
     PEER/bin/python benchmarks/text_setfit_peer.py FOLDER_OF_MINILM < problem.json
 
-Defaults of setfit (batch 16, one epoch over its sampled pairs, logistic head), ``max_steps`` left alone.
+Defaults of setfit (batch 16, one epoch over its sampled pairs, logistic head), with at most ``steps`` updates.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ def main() -> None:
     import torch
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
+    from setfit.sampler import ContrastiveDataset
 
     torch.set_num_threads(given["threads"])
     began, work = time.perf_counter(), time.process_time()
     model = SetFitModel.from_pretrained(sys.argv[1])
+    updates = -(-len(ContrastiveDataset(given["texts"], given["labels"], multilabel=False)) // 16)
     arguments = TrainingArguments(
         batch_size=16, num_epochs=1, seed=given["seed"], report_to="none", output_dir=given["aside"], save_strategy="no",
-        show_progress_bar=False, **given["options"],
+        show_progress_bar=False, max_steps=given["steps"] if updates > given["steps"] else -1,
     )  # fmt: skip
     trainer = Trainer(
         model=model,
@@ -35,7 +37,7 @@ def main() -> None:
     trainer.train()
     found = [int(label) for label in model.predict(given["test"])]
     spent = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - work}
-    print("\n" + json.dumps({"predicted": found, **spent}))
+    print("\n" + json.dumps({"predicted": found, "updates": updates, **spent}))
 
 
 if __name__ == "__main__":

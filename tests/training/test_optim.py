@@ -64,6 +64,26 @@ def test_groups_name_rate_and_decay():
     assert isinstance(make_optimizer(groups, Optimisation(epochs=1, lr=0.1, optimizer="sgd")), torch.optim.SGD)
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_one_kernel_takes_the_steps_of_the_papers(name):
+    torch.manual_seed(0)
+    start, gradients = torch.randn(4, 3, dtype=torch.float64), torch.randn(5, 4, 3, dtype=torch.float64)
+    parameter = nn.Parameter(start.clone())
+    optimizer = make_optimizer([{"params": [parameter], "lr": 0.1, "weight_decay": 0.2}], Optimisation(1, 0.1, name))
+    by_hand, m, v = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+    for t, g in enumerate(gradients, 1):
+        parameter.grad = g.clone()
+        optimizer.step()
+        if name == "adamw":
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            by_hand = by_hand * (1 - 0.1 * 0.2) - 0.1 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        else:
+            g = g + 0.2 * by_hand
+            m = g if t == 1 else 0.9 * m + g
+            by_hand = by_hand - 0.1 * (g + 0.9 * m)
+    torch.testing.assert_close(parameter.detach(), by_hand)
+
+
 def test_defaults_aim_for_two_hundred_steps():
     assert resolve({}, 3200, 32, pretrained=True).epochs == 4
     assert resolve({}, 320, 32, pretrained=True).epochs == 20

@@ -149,6 +149,19 @@ def test_constant_columns_and_fewer_rows_than_columns() -> None:
     assert (probe.logits(X).argmax(1) == y).mean() > 0.9
 
 
+@pytest.mark.parametrize("size", [1e-31, 1e-22, 0.0])
+def test_columns_too_small_to_be_squared_count_nothing(size: float) -> None:
+    """The last norm of MiniLM has weights of 1e-33: its features have such columns, and their squares are 0."""
+    X, y = features(60, 6, 3)
+    whole = np.column_stack([X, np.random.default_rng(1).standard_normal(len(X)) * size]).astype(np.float32)
+    found, expected = (
+        fit_probe(whole, y, 3),
+        fit_probe(X.astype(np.float32), y, 3, strengths=fit_probe(whole, y, 3).strengths),
+    )
+    assert np.isfinite(found.weight).all() and not found.weight[:, -1].any()
+    np.testing.assert_allclose(found.weight[:, :-1], expected.weight, atol=1e-3)
+
+
 def test_same_seed_same_probe() -> None:
     X, y = features(150, 20, 3)
     a, b = (fit_probe(X, y, 3, seed=5) for _ in range(2))

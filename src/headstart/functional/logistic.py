@@ -83,6 +83,14 @@ def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(low), torch.from_numpy(up)
 
 
+def spread(X: torch.Tensor) -> torch.Tensor:
+    """(d,) standard deviation of each column of X (n, d); infinite, so that the column counts nothing, where it is constant but for rounding, or
+    too small to be squared (sentence encoders have columns of 1e-31)."""
+    found = X.std(0, correction=0)
+    moves = (found > 1e-6 * X.abs().amax(0)) & (found > torch.finfo(X.dtype).tiny ** 0.5)
+    return torch.where(moves, found, torch.inf)
+
+
 def rotate(X: torch.Tensor, scale: torch.Tensor | None = None) -> Design:
     """Centre X (n, d), divide its columns by ``scale`` (d,) (default: not), and rotate to its principal axes.
 

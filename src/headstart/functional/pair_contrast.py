@@ -15,8 +15,9 @@ def pair_contrast(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         features: float (B, d).
         labels: int64 (B,).
     """
-    unit = torch.nn.functional.normalize(features.float(), dim=1)
-    cosine = unit @ unit.T
+    with torch.autocast(features.device.type, enabled=False):  # a cosine in bf16 has two digits
+        unit = torch.nn.functional.normalize(features.float(), dim=1)
+        cosine = unit @ unit.T
     same = labels[:, None] == labels[None, :]
     upper = torch.ones_like(same).triu(1)
     parts = [(cosine[same & upper] - 1).square(), cosine[~same & upper].square()]

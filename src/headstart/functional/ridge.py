@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from headstart.functional.logistic import eigh, rotate
+from headstart.functional.logistic import eigh, rotate, spread
 
 STRENGTHS = tuple(float(a) for a in np.logspace(-6, 1, 15))
 """Default strengths, in units of n * d: the eigenvalues of the standardised X'X sum to n * d."""
@@ -47,9 +47,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, fold: np.ndarray, strengths: tuple[f
     n, d = X.shape
     tries = tuple(sorted(strengths)) if strengths else tuple(a * n * d for a in STRENGTHS)
     x = torch.from_numpy(np.ascontiguousarray(X)).double()
-    scale = x.std(0, correction=0)
-    scale = torch.where(scale > 1e-6 * x.abs().amax(0), scale, torch.full_like(scale, torch.inf))
-    design = rotate(x, scale)
+    design = rotate(x, spread(x))
     rows, target = design.rows[:, :-1], torch.from_numpy(np.asarray(y, dtype=np.float64))
     alphas = torch.tensor(tries, dtype=torch.float64)
     found = np.full((len(tries), n), np.nan)

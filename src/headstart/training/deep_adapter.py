@@ -171,7 +171,7 @@ class DeepAdapter(BaseEstimator):
         labelled = Labelled(rows, targets, domain, weights, few=bool(len(known)))
         network = self._network(rows)
         epochs = usual_epochs(len(rows), self.batch_size) if self.epochs is None else self.epochs
-        lr = self.lr or (default_lr("adamw", pretrained=True) if network.pretrained else 1e-3)
+        lr = self.lr or (default_lr("adamw", pretrained=True, source=self.source) if network.pretrained else 1e-3)
         options = Optimisation(
             epochs, lr, weight_decay=self.weight_decay, head_lr_scale=10.0 if network.pretrained else 1.0
         )

@@ -150,7 +150,7 @@ def _trial(
 
 
 def _steps(objective: Objective, options: Optimisation, batch: Batch, device: torch.device, precision: str) -> None:
-    engine, model = accelerator(device, precision), objective.model
+    engine, model = accelerator(device, precision, objective.model), objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))
     objective.begin(1.0)

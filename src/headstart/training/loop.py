@@ -111,7 +111,7 @@ def train(
     refuse_unopened(objective.stages, options.epochs)
     if processes.rank():
         progress = SILENT
-    engine = accelerator(device, precision)
+    engine = accelerator(device, precision, objective.model)
     model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(parameter_groups(objective, options), options)
@@ -141,6 +141,7 @@ def train(
         if best and folder:
             best_weights = checkpoint.load_best(folder)
 
+    averaged = bool(averager and averager.count)
     best_saved = best[0] if best else 0.0
     saved, save_seconds = start, 0.0
     pieces = Pieces(micro_batch, progress.say, name)
@@ -185,6 +186,8 @@ def train(
         judged = model
         if averager and averager.count:
             judged = averager.settled(objective, batches(epoch - 1), (epoch - 1) / options.epochs, pieces.largest)
+            if not averaged:
+                averaged, best, best_saved = True, [], 0.0  # epochs before the average were not what was asked for
         if validate:
             judged.eval()
             scores = processes.by_first(partial(validate, judged))

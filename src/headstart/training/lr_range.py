@@ -171,7 +171,7 @@ def _sweep(
     precision: str, pieces: Pieces, progress: Progress,
 ) -> list[float]:  # fmt: skip
     """The loss before each update, up to the one that diverges."""
-    engine = accelerator(device, precision)
+    engine = accelerator(device, precision, objective.model)
     objective.model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(parameter_groups(objective, replace(options, lr=1.0)), options)
     scales = [group["lr"] for group in optimizer.param_groups]

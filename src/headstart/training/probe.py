@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from headstart.errors import DataError, sentence
-from headstart.functional.logistic import Solver, check_inputs, rotate, seen_classes, unrotate
+from headstart.functional.logistic import Solver, check_inputs, rotate, seen_classes, spread, unrotate
 from headstart.training.folds import assign_folds
 
 SMALL = 3e8
@@ -174,10 +174,7 @@ def _fit(
     n = len(y)
     Xt = torch.from_numpy(np.ascontiguousarray(X)).to(device)
     yt, wt = torch.from_numpy(y).to(device), torch.from_numpy(weights).to(device, Xt.dtype)
-    scale = Xt.std(0, correction=0)
-    # a column whose spread is only the rounding of its mean is constant
-    scale = torch.where(scale > 1e-6 * Xt.abs().amax(0), scale, torch.full_like(scale, torch.inf))
-    design = rotate(Xt, scale)
+    design = rotate(Xt, spread(Xt))
     seen = seen_classes(yt, wt[None], n_classes)
     start = Xt.new_zeros(len(design.variance), 1, n_classes)
 

@@ -182,7 +182,7 @@ def _updates(
     course: Course, options: Optimisation, window: list[Batch], device: torch.device, precision: str,
     micro_batch: int | None, steps: int,
 ) -> tuple[float, float]:  # fmt: skip
-    engine, objective = accelerator(device, precision), course.objective
+    engine, objective = accelerator(device, precision, course.objective.model), course.objective
     model = objective.model
     model.to(device=engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = engine.prepare(make_optimizer(parameter_groups(objective, options), options))

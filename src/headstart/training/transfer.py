@@ -35,11 +35,11 @@ from headstart.training.heads.catalogue import SOLVERS
 from headstart.training.heads.solved import Solved
 from headstart.training.layer_weights import with_layer_weights
 from headstart.training.loop import Fitted
-from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr
+from headstart.training.optim import HEAD_LR_SCALE, Optimisation, default_lr, reads_texts
 from headstart.training.preparing import prepared
 
-TARGET_STEPS = 200
-"""Optimiser steps that the default number of epochs aims for."""
+TARGET, TARGET_TEXTS = (200, 60), (100, 20)
+"""Optimiser steps that the default number of epochs aims for, and epochs at most; from a source of texts more of them were no better."""
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
@@ -101,21 +101,22 @@ class Transferred:
 
 
 def resolve(
-    values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool, modality: str = "image"
+    values: dict[str, Any], n_train: int, batch_size: int, *, pretrained: bool, source: Source | None = None
 ) -> Optimisation:
     """Fill in epochs, learning rate and patience where they are not given; ``n_train`` images are shown in an epoch.
 
-    epochs: enough for about 200 steps, from 4 to 60. lr: :func:`headstart.training.optim.default_lr`; ``"auto"`` asks for a
+    epochs: enough for about 200 steps, from 4 to 60; from a source of texts 100 steps, from 4 to 20. lr: :func:`headstart.training.optim.default_lr`; ``"auto"`` asks for a
     range test around it. patience: a third of the epochs, at least 5. From random weights head and backbone share one
     rate; from a source the head's is 10 times the backbone's.
     """
     values = dict(values)
     steps = max(1, -(-n_train // batch_size))
     if values.get("epochs") is None:
-        values["epochs"] = int(min(60, max(4, round(TARGET_STEPS / steps))))
+        target, most = TARGET_TEXTS if reads_texts(source) and pretrained else TARGET
+        values["epochs"] = int(min(most, max(4, round(target / steps))))
     values["find_lr"] = values.get("lr") == "auto"
     if values.get("lr") in (None, "auto"):
-        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained, modality=modality)
+        values["lr"] = default_lr(values.get("optimizer", "adamw"), pretrained=pretrained, source=source)
     if values.get("patience") is None:
         values["patience"] = max(5, values["epochs"] // 3)
     values.setdefault("head_lr_scale", HEAD_LR_SCALE if pretrained else 1.0)
@@ -202,8 +203,7 @@ def transfer(
         if head is None:
             head = solved_head(source, task, train_set, device=device, seed=seed, cache_dir=cache_dir)
     shown = len(train_set) * settings.feeding.repeats
-    modality = source.preprocessing.modality
-    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained, modality=modality)
+    options = resolve(values, shown, settings.feeding.batch_size, pretrained=pretrained, source=source)
     fits: list[Fitted] = []
 
     def train_one(i: int, seed: int, factor: float) -> Fitted:

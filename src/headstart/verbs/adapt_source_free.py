@@ -290,7 +290,7 @@ def moved(
     )  # fmt: skip
     options = Optimisation(
         usual_epochs(n, size) if question.epochs is None else question.epochs,
-        question.lr or default_lr("adamw", pretrained=True), weight_decay=1e-3,
+        question.lr or default_lr("adamw", pretrained=True, source=source), weight_decay=1e-3,
     )  # fmt: skip
     began = time.perf_counter()
     fitted = source_free_images(

@@ -109,7 +109,7 @@ def decide(
             recipe.repeats * len(train_set),
             settings.feeding.batch_size,
             pretrained=pretrained,
-            modality=source.preprocessing.modality,
+            source=source,
         )
         times = measure_times(
             source, how, task_of(target.split("train"), settings_of(recipe)), train_set, None, settings.feeding, options, pretrained=pretrained, device=device, seed=recipe.seed,
@@ -121,7 +121,11 @@ def decide(
             return 0.0
         n_fold = max(1, int(0.8 * n))
         epochs = resolve(
-            settings.optimisation, recipe.repeats * n_fold, settings.feeding.batch_size, pretrained=pretrained
+            settings.optimisation,
+            recipe.repeats * n_fold,
+            settings.feeding.batch_size,
+            pretrained=pretrained,
+            source=source,
         ).epochs
         return times.training(epochs, n_fold) + times.evaluate * 0.2 * n
 
@@ -144,7 +148,7 @@ def decide(
         )
         chosen = better
     optimisation, baselines, seconds = _fit_time(
-        recipe, chosen, chosen.strategy in {c.strategy for c in stepwise}, times, target, left(), pretrained, notes
+        recipe, source, chosen, chosen.strategy in {c.strategy for c in stepwise}, times, target, left(), notes
     )
     for note in notes:
         progress.say(note)
@@ -194,7 +198,7 @@ def _tune(
         recipe.repeats * len(train_set),
         settings.feeding.batch_size,
         pretrained=pretrained,
-        modality=source.preprocessing.modality,
+        source=source,
     )
     course = set_up(
         source, copy.deepcopy(source.backbone), strategy, task, train_set, settings.feeding, pretrained=pretrained, device=device, seed=recipe.seed,
@@ -233,8 +237,8 @@ def _tune(
 
 
 def _fit_time(
-    recipe: Recipe, chosen: Candidate, moving: bool, times: StepTimes | None, target: Prepared, left: float,
-    pretrained: bool, notes: list[str],
+    recipe: Recipe, source: Source, chosen: Candidate, moving: bool, times: StepTimes | None, target: Prepared, left: float,
+    notes: list[str],
 ) -> tuple[dict[str, Any], list[str], float]:  # fmt: skip
     """Epochs, and the baselines that are trained, such that all of it ends within ``left`` seconds."""
     settings = settings_of(recipe)
@@ -245,16 +249,23 @@ def _fit_time(
     trainings = (int(moving) * (soup.n if soup else 1) + ("scratch" in baselines)) * recipe.seeds
     if times is None or not trainings:
         return values, baselines, 0.0
-    wanted = resolve(
-        settings.optimisation, recipe.repeats * n, settings.feeding.batch_size, pretrained=pretrained
-    ).epochs
+    mine, rival = (
+        resolve(
+            settings.optimisation, recipe.repeats * n, settings.feeding.batch_size, pretrained=p, source=source
+        ).epochs
+        for p in (source.pretrained, False)
+    )
     if left == float("inf"):
-        return values, baselines, trainings * times.training(wanted, n, n_valid)
+        seconds = [times.training(epochs, n, n_valid) for epochs in (mine, rival)]
+        own = trainings - recipe.seeds * ("scratch" in baselines)
+        return values, baselines, own * seconds[0] + (trainings - own) * seconds[1]
+    wanted = max(mine, rival) if "scratch" in baselines else mine
     epochs = min(wanted, times.epochs_within(left / trainings, n, n_valid))
     if epochs < 1 and "scratch" in baselines:
         notes.append(f"scratch is left out: {max(left, 0):.0f} s do not allow an epoch of it")
         baselines.remove("scratch")
         trainings -= recipe.seeds
+        wanted = mine
         epochs = min(wanted, times.epochs_within(left / trainings, n, n_valid)) if trainings else wanted
     if not trainings:
         return values, baselines, 0.0
@@ -268,7 +279,9 @@ def _fit_time(
         )  # fmt: skip
     if epochs < wanted:
         notes.append(f"{epochs} epochs of {wanted} fit into the budget")
-    values |= {"epochs": epochs, "seconds": left / trainings}
+        epochs = min(epochs, mine)
+        values["epochs"] = epochs
+    values["seconds"] = left / trainings
     return values, baselines, trainings * times.training(epochs, n, n_valid)
 
 

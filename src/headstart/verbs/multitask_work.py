@@ -256,7 +256,7 @@ def plan_steps(question: Question, subjects: list[Subject], source: Source) -> t
         updates * size,
         size,
         pretrained=source.pretrained,
-        modality=source.preprocessing.modality,
+        source=source,
     )
     return replace(options, patience=None), updates
 

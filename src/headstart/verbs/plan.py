@@ -29,9 +29,9 @@ from headstart.strategies.tuning.tuning import refuse_unopened
 from headstart.tasks.catalogue import TASKS
 from headstart.training.device import pick_device
 from headstart.training.finetune import facts
-from headstart.training.optim import Optimisation
+from headstart.training.optim import Optimisation, reads_texts
 from headstart.training.stage_table import stage_table
-from headstart.training.transfer import resolve, task_of
+from headstart.training.transfer import TARGET, TARGET_TEXTS, resolve, task_of
 from headstart.verbs.after import check_words
 from headstart.verbs.decide import CLOSING, Decided, decide, read_budget
 from headstart.verbs.prepare import Prepared, prepare_recipe
@@ -251,7 +251,11 @@ def _steps(
         why = f"the default; a range test suggests {tested.lr:.2g}, which did not do better on the folds"
     else:
         why = tested.why
-    wanted = "as given" if recipe.epochs else f"about 200 steps of {AUTO_BATCH} images"
+    wanted = (
+        "as given"
+        if recipe.epochs
+        else f"about {TARGET_TEXTS[0] if reads_texts(source) and source.pretrained else TARGET[0]} steps of {AUTO_BATCH}"
+    )
     memory = found.memory
     batch = recipe.batch_size if isinstance(recipe.batch_size, int) else AUTO_BATCH
     steps += [
@@ -271,7 +275,7 @@ def _options(recipe: Recipe, target: Prepared, source: Source, found: Decided) -
     settings = settings_of(recipe)
     return resolve(
         {**settings.optimisation, **found.optimisation}, recipe.repeats * len(target.split("train")), settings.feeding.batch_size,
-        pretrained=source.pretrained, modality=source.preprocessing.modality,
+        pretrained=source.pretrained, source=source,
     )  # fmt: skip
 
 

@@ -306,7 +306,7 @@ def _defaults(recipe: Recipe, source: Source, text: str, train_set: Dataset) -> 
         len(train_set),
         settings.feeding.batch_size,
         pretrained=source.pretrained,
-        modality=source.preprocessing.modality,
+        source=source,
     )
     fields = {name: getattr(recipe, name) for name in FIELDS if name in Recipe.model_fields}
     fields |= {"epochs": options.epochs, "lr": options.lr}

@@ -159,7 +159,7 @@ class Bench:
         settings = settings_of(recipe, self.unlabelled)
         n = len(self.folds[0][0]) if self.folds else len(self.learning)
         settings = replace(settings, feeding=replace(settings.feeding, decoded=self.decoded))
-        settings = with_epochs(settings, n, source.pretrained)
+        settings = with_epochs(settings, n, source)
         device = pick_device(recipe.device)
 
         def head(fold: int, train_set: Dataset) -> Any:

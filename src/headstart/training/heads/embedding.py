@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from headstart.functional.logistic import rotate
+from headstart.functional.logistic import rotate, spread
 from headstart.functional.margin import unit
 from headstart.functional.within_whitening import within_whitening
 from headstart.tasks.embedding import Embedding
@@ -23,9 +23,7 @@ def solve_embedding(
     The shrinkage has the highest area under the ROC curve of pairs (same identity or not, by cosine) of held-out identities.
     """
     x = torch.from_numpy(np.ascontiguousarray(X)).double()
-    scale = x.std(0, correction=0)
-    scale = torch.where(scale > 1e-6 * x.abs().amax(0), scale, torch.full_like(scale, torch.inf))
-    design = rotate(x, scale)
+    design = rotate(x, spread(x))
     rows, y = design.rows[:, :-1], torch.from_numpy(np.unique(labels, return_inverse=True)[1])
     count = int(y.max()) + 1
     fold = np.random.default_rng(seed).permutation(count) % FOLDS

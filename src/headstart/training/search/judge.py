@@ -165,9 +165,9 @@ def _without(settings: Settings, held_out: Dataset) -> Settings:
     return replace(settings, feeding=replace(settings.feeding, unlabelled=images.subset(left)))
 
 
-def with_epochs(settings: Settings, n: int, pretrained: bool) -> Settings:
+def with_epochs(settings: Settings, n: int, source: Source) -> Settings:
     """The same with the number of epochs written down, so that shares of the training can be told."""
     from headstart.training.transfer import resolve
 
-    known = resolve(settings.optimisation, n, settings.feeding.batch_size, pretrained=pretrained)
+    known = resolve(settings.optimisation, n, settings.feeding.batch_size, pretrained=source.pretrained, source=source)
     return replace(settings, optimisation={**settings.optimisation, "epochs": known.epochs})
