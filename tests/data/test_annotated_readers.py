@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from headstart.data.annotated_reader import read_annotated
@@ -60,7 +61,7 @@ def test_nothing_to_answer_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match="no question can be used .*the answer is not in its context: 'Paris'"):
         read_dataset(path)
     path.write_text('{"data": [', encoding="utf-8")
-    with pytest.raises(DataError, match="this file is no JSON in UTF-8"):
+    with pytest.raises(DataError, match="this file is no JSON"):
         read_dataset(path)
     path.write_text(json.dumps({"data": [{"paragraphs": [{"qas": []}]}]}), encoding="utf-8")
     with pytest.raises(DataError, match="there is no text under 'context' .*article 1, paragraph 1"):
@@ -212,3 +213,160 @@ def test_a_data_set_digest_sees_its_spans(tmp_path):
     assert first.digest != second.digest
     assert first.digest == scan(first, cache_dir=tmp_path)[0].digest
     assert np.array_equal(first.members, first.held > 0)
+
+
+def test_each_encoding_is_found_and_said_and_a_mixture_is_refused(tmp_path):
+    path = tmp_path / "a.conll"
+    for encoding, city, said in (
+        ("latin-1", "Malmö", "Latin-1"),
+        ("utf-16", "Malmö", "UTF-16"),
+        ("gb18030", "北京市", "GB 18030"),
+    ):
+        path.write_bytes(f"{city} B-LOC\n. O\n".encode(encoding))
+        dataset = read_dataset(path)
+        assert dataset.labels[0].spans[0].text == city
+        assert f"a.conll is read as {said}." in dataset.notes
+    path.write_bytes("Malmö B-LOC\n".encode() + "Malmö B-LOC\n".encode("latin-1"))
+    with pytest.raises(DataError, match="mixes encodings .*UTF-8 in line 1, Latin-1 in line 2"):
+        read_dataset(path)
+    path = tmp_path / "q.json"
+    path.write_bytes(
+        json.dumps(squad_of(qa("a", ("kalt", 0)), context="Malmö ist kalt."), ensure_ascii=False).encode("latin-1")
+    )
+    dataset = read_dataset(path)
+    assert dataset.inputs[0][1] == "Malmö ist kalt."
+    assert "q.json is read as Latin-1." in dataset.notes
+
+
+def test_a_line_with_other_columns_than_the_first_is_refused_and_not_read_as_a_tag(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("EU NNP B-ORG\nrejects VBZ\n", encoding="utf-8")
+    with pytest.raises(
+        DataError, match="other columns than the first.* line 2: got .2 columns in 'rejects VBZ'.*3 columns"
+    ):
+        read_dataset(path)
+    assert read_annotated(path, "token_classification", {}, {}, labelled=False).inputs == ["EU rejects"]
+
+
+def test_universal_dependencies_are_words_and_parts_of_speech(tmp_path):
+    path = tmp_path / "ud.conllu"
+    rows = [("1-2", "Don't", "_"), ("1", "Do", "AUX"), ("2", "n't", "PART"), ("2.1", "x", "VERB"), ("3", "go", "VERB")]
+    path.write_text(
+        "# text = Don't go\n" + "".join(f"{n}\t{w}\t_\t{t}{6 * chr(9) + '_'}\n" for n, w, t in rows), encoding="utf-8"
+    )
+    dataset = read_dataset(path)
+    assert dataset.inputs == ["Do n't go"]
+    assert [span.label for span in dataset.labels[0].spans] == ["AUX", "PART", "VERB"]
+    assert any("parts of speech" in note for note in dataset.notes)
+
+
+def test_texts_without_any_span_are_one_sentence(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("nobody O\nhome O\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no text has a span"):
+        read_dataset(path)
+    assert len(read_annotated(path, "token_classification", {}, {}, labelled=False)) == 1
+
+
+def test_other_ends_of_lines_stand_in_texts(tmp_path):
+    path = tmp_path / "a.jsonl"
+    row = {"text": "Anna\u2028lives", "spans": [[0, 4, "PER"]]}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_dataset(path).inputs == ["Anna\u2028lives"]
+    path = tmp_path / "b.conll"
+    path.write_text("Anna\u0085x B-PER\n", encoding="utf-8")
+    assert len(read_dataset(path)) == 1
+
+
+@pytest.mark.parametrize("token", ["", "  ", 3])
+def test_tokens_that_are_no_words_are_one_sentence(tmp_path, token):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"tokens": ["In", token], "tags": ["O", "B-X"]}]), encoding="utf-8")
+    with pytest.raises(DataError, match="a token is no word .*record 1"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda held: held["data"].append({"title": "x"}), "no list under 'paragraphs' .*article 2: got 'nothing'"),
+        (lambda held: held["data"].append("x"), "no list under 'paragraphs' .*article 2: got 'str'"),
+        (lambda held: held["data"][0]["paragraphs"][0].update(qas="x"), "no list under 'qas' .*paragraph 1"),
+        (
+            lambda held: held["data"][0]["paragraphs"][0]["qas"][0].update(answers="x"),
+            "no list under 'answers' .*question 1",
+        ),
+    ],
+)
+def test_broken_parts_of_squad_are_one_sentence(tmp_path, spoil, match):
+    held = questions(2)
+    spoil(held)
+    path = tmp_path / "q.json"
+    path.write_text(json.dumps(held), encoding="utf-8")
+    with pytest.raises(DataError, match=match):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "parquet"])
+def test_rows_of_one_question_are_read_as_squad_is(tmp_path, ending):
+    context = "Rome was not built in a day. Rome is old."
+    rows = [
+        {"id": "a", "title": "t", "context": context, "question": "what?", "answers": {"text": ["Rome"], "answer_start": [29]}},
+        {"id": "b", "title": "t", "context": context, "question": "who?", "answers": {"text": [], "answer_start": []}},
+        {"id": "c", "title": "u", "context": "x", "question": "who?", "answers": {"text": ["Paris"], "answer_start": [0]}},
+    ]  # fmt: skip
+    path = tmp_path / f"q.{ending}"
+    if ending == "parquet":
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        path.write_text(json.dumps(rows) if ending == "json" else "\n".join(map(json.dumps, rows)), encoding="utf-8")
+    dataset = read_dataset(path)
+    assert dataset.task == "question_answering"
+    assert [label.texts for label in dataset.labels] == [("Rome",), ()]
+    assert [label.starts for label in dataset.labels] == [(29,), ()]
+    assert dict(dataset.left_out) == {"c": "the answer is not in its context: 'Paris'"}
+    assert read_annotated(path, "question_answering", {}, {}, labelled=False) is not None
+
+
+def test_a_table_with_a_context_and_a_question_but_no_answers_is_of_pairs(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        "\n".join(
+            json.dumps({"question": f"what is {i}?", "context": "a text of words", "label": "ab"[i % 2]})
+            for i in range(8)
+        ),
+        encoding="utf-8",
+    )
+    assert read_annotated(path, "auto", {}, {}) is None
+
+
+def test_nearly_equal_texts_with_other_names_are_no_conflict(tmp_path):
+    from headstart.data.checks import inspect_dataset
+
+    path = tmp_path / "a.conll"
+    rest = "".join(
+        f"{word} O\n"
+        for word in [
+            "works",
+            "since",
+            "the",
+            "year",
+            "before",
+            "last",
+            "for",
+            "the",
+            "same",
+            "old",
+            "company",
+            "in",
+            "the",
+            "town",
+            "by",
+            "the",
+            "sea",
+        ]
+    )
+    path.write_text(f"Anna B-PER\n{rest}\nCarla B-PER\n{rest}\n", encoding="utf-8")
+    dataset, scanned = scan(read_dataset(path), cache_dir=tmp_path)
+    found = inspect_dataset(dataset, scanned)
+    assert (found["n_near_duplicates"], found["n_near_conflicts"]) == (1, 0)

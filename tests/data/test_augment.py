@@ -41,6 +41,7 @@ def test_presets_are_built(name):
     [
         ("standart", "unknown augmentation: got 'standart'.*Try: standard"),
         ({"rotat": 3}, "unknown key of augment: got 'rotat'.*Try: rotate"),
+        ({"swop": 0.1}, "unknown key of augment: got 'swop'.*of texts swap, delete.*Try: swap"),
         ({"flip": 2}, "bad value of augment.flip: got 2; allowed: 0 to 1"),
         ({"randaugment": 0.5}, "bad value of augment.randaugment: got 0.5; allowed: whole numbers 0 to 30"),
     ],

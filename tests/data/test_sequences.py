@@ -119,3 +119,33 @@ def test_copies_of_a_text_stay_in_one_split_and_the_digest_sees_the_targets(tmp_
     assert other.digest != data.digest
     with pytest.raises(DataError, match="too few pairs"):
         make_splits(data.subset(np.arange(4)))
+
+
+def test_words_that_look_missing_are_texts(tmp_path):
+    path = tmp_path / "p.tsv"
+    path.write_text("en\tzh\nnull\t空\nNone\t没有\nNA\t不适用\n\t没\n", encoding="utf-8")
+    data = read_dataset(path, task="translation", text_col="en", label_col="zh")
+    assert data.inputs == ["null", "None", "NA"]
+    assert any("1 rows without a text" in note for note in data.notes)
+
+
+def test_encodings_of_parallel_files_and_tables_are_said_and_mixtures_refused(tmp_path):
+    one, other = tmp_path / "a.fr", tmp_path / "a.zh"
+    one.write_bytes("".join(f"l'\u00e9tat {i} a \u00e9t\u00e9 cr\u00e9\u00e9\n" for i in range(3)).encode("latin-1"))
+    other.write_bytes("".join(f"第{i}个国家成立了\n" for i in range(3)).encode("gb18030"))
+    data = read_dataset(f"{one},{other}", task="translation")
+    assert rows(data)[0] == ("l'état 0 a été créé", "第0个国家成立了")
+    assert {"a.fr is read as Latin-1.", "a.zh is read as GB 18030."} <= set(data.notes)
+    table = tmp_path / "p.tsv"
+    table.write_bytes(("en\tzh\n" + "".join(f"{a}\t{b}\n" for a, b in zip(EN, ZH, strict=True))).encode("gb18030"))
+    assert "p.tsv is read as GB 18030." in read_dataset(table, task="translation").notes
+    other.write_bytes("第一个国家成立了\n".encode() + "第二个国家成立了\n第三\n".encode("gb18030"))
+    with pytest.raises(DataError, match="mixes encodings"):
+        read_dataset(f"{one},{other}", task="translation")
+
+
+def test_two_files_without_a_task_are_told_what_is_missing(tmp_path):
+    for name in ("a.en", "a.zh"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    with pytest.raises(DataError, match="Try: --task translation"):
+        read_dataset(f"{tmp_path / 'a.en'},{tmp_path / 'a.zh'}")

@@ -183,3 +183,20 @@ def test_folders_that_do_not_translate_are_refused(translator, whole, tmp_path):
         BackTranslation(str(tmp_path), str(translator), cache_dir=None, device=CPU)
     with pytest.raises(SourceError, match="holds no model that translates"):
         BackTranslation(whole.extra["folder"], str(translator), cache_dir=None, device=CPU)(["lovely film"])
+
+
+def test_back_translation_takes_runs_and_keeps_texts_with_other_ends_of_lines(translator, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model").symlink_to(translator)
+    texts = ["lovely\u2028film", "great meal"]
+    found = BackTranslation(str(run), str(translator), cache_dir=tmp_path, device=CPU)(texts)
+    again = BackTranslation(str(run), str(translator), cache_dir=tmp_path, device=CPU)
+    assert again.kept == dict(zip(texts, found, strict=True))
+
+
+def test_a_folder_that_does_not_translate_is_named_by_its_kind(tmp_path):
+    tiny.save_bert(tmp_path / "bert")
+    both = BackTranslation(str(tmp_path / "bert"), str(tmp_path / "bert"), cache_dir=None, device=CPU)
+    with pytest.raises(SourceError, match="no model that translates .*a model of the kind bert.*encoder-decoder"):
+        both(["a text"])

@@ -1,6 +1,8 @@
 """Translation and summarisation through the verbs: fit, evaluate, predict, report, compare, a source moved, what is refused."""
 
+import io
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,8 @@ import pytest
 pytest.importorskip("transformers")
 
 import headstart
-from headstart.errors import HandshakeError, RecipeError, RunError, SourceError, WorkError
+from headstart.cli.main import run as command
+from headstart.errors import DataError, HandshakeError, RecipeError, RunError, SourceError, WorkError
 from headstart.training import checkpoint
 
 WORDS = {"red": "红", "blue": "蓝", "green": "绿", "cat": "猫", "dog": "狗", "bird": "鸟", "big": "大", "small": "小"}
@@ -83,12 +86,16 @@ def test_transformers_alone_writes_the_same(made):
         assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == predicted
 
 
-def test_evaluate_and_predict(made, tmp_path):
+def test_evaluate_and_predict(made, tmp_path, capsys):
     _, run, _ = made
     table_ = pd.read_csv(run.path / "predictions.csv", keep_default_na=False)
     table_[["text", "label"]].to_csv(tmp_path / "t.csv", index=False)
     found = headstart.evaluate(run.path, tmp_path / "t.csv", text_col="text", label_col="label")
     assert found["scores"] == run.metrics["target"]
+    asked = [str(run.path), str(tmp_path / "t.csv"), "--text-col", "text", "--label-col", "label"]
+    assert command(["evaluate", *asked, "--quiet"]) == 0
+    assert f"{len(table_)} texts (all)" in capsys.readouterr().out
+    assert command(["evaluate", *asked, "--min", "bleu=101", "--quiet"]) == 4
     assert headstart.predict(run.path, list(table_.text)).predicted.tolist() == table_.predicted.tolist()
     assert headstart.predict(run.path, tmp_path / "t.csv").predicted.tolist() == table_.predicted.tolist()
     (tmp_path / "lines.txt").write_text("red cat\n\nbig dog\n", encoding="utf-8")
@@ -97,6 +104,16 @@ def test_evaluate_and_predict(made, tmp_path):
     assert rows.error.tolist()[2] == "the text is empty"
     with pytest.raises(RunError, match="means nothing for a model that writes texts.*tta"):
         headstart.predict(run.path, "red", tta=2)
+    for name in ("nope.csv", tmp_path / "nope.en"):
+        with pytest.raises(DataError, match="no such folder or file"):
+            headstart.predict(run.path, name)
+
+
+def test_texts_of_standard_input_are_translated(made, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"red cat\nbig dog\n")))
+    rows = headstart.predict(made[1].path, "-")
+    assert rows.path.tolist() == ["stdin line 1", "stdin line 2"]
+    assert rows.text.tolist() == ["red cat", "big dog"]
 
 
 def test_reports_have_examples_in_both_languages(made):

@@ -1,5 +1,6 @@
 """Questions and spans from a file to a run folder: fit with its twin, evaluate, predict, compare, report; what cannot act is refused."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -107,15 +108,29 @@ def test_spans_from_file_to_report(root, tags):
     assert [row["type"] for row in m["types"]] == ["LOC", "PER"]
     page = (tags.path / "report.html").read_text(encoding="utf-8")
     assert "Type by type" in page
+    assert "headstart rank" not in page  # it would be refused
     assert hs.evaluate(tags.path, root / "tags.conll")["scores"]["f1"]["value"] > 0.8
     text = "anna likes fish in rome."
     table = hs.predict(tags.path, text)
     assert [text[a:b] for a, b in zip(table["start"], table["end"], strict=True)] == list(table["span"])
     assert set(table["label"]) <= {"LOC", "PER"}
     (root / "new.txt").write_text(f"{text}\n\nbert likes soup in oslo.\n", encoding="utf-8")
-    assert set(hs.predict(tags.path, root / "new.txt")["path"]) == {"new.txt, line 1", "new.txt, line 3"}
+    assert set(hs.predict(tags.path, root / "new.txt")["path"]) == {"new.txt line 1", "new.txt line 3"}
     told = hs.predict(tags.path, root / "tags.conll")
     assert told["path"].nunique() == 40
+    pd.DataFrame({"note": [text] * 3, "n": [1, 2, 3]}).to_csv(root / "new.csv", index=False)
+    assert hs.predict(tags.path, root / "new.csv", text_col="note")["path"].nunique() == 3
+    assert set(hs.predict(tags.path, [text, text])["path"]) == {"#0", "#1"}
+
+
+def test_spans_of_standard_input_and_of_files_that_are_not_there(root, tags, monkeypatch):
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(b"anna likes fish in rome.\nbert likes soup in oslo.\n"))
+    )
+    assert set(hs.predict(tags.path, "-")["path"]) == {"stdin line 1", "stdin line 2"}
+    for name in ("nope.csv", "nope.conll", root / "nope"):
+        with pytest.raises(DataError, match="no such folder or file"):
+            hs.predict(tags.path, name)
 
 
 def test_other_types_than_the_models_are_refused(root, tags):

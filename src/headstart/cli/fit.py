@@ -38,7 +38,7 @@ headstart fit more/ --continue-from runs/roses             start from a finished
 def fit(
     data: str = typer.Argument(
         None,
-        help="Folder of class folders (images, or .txt), .zip of images, table (CSV, TSV, JSONL, Parquet), saved data set, SQuAD or CoNLL file, or recipe.yaml.",
+        help="Folder of class folders (images, or .txt), .zip of images, table (CSV, TSV, JSONL, Parquet), saved data set, SQuAD .json, .conll, a.en,a.zh or recipe.yaml.",
     ),
     source: str = typer.Option(
         None,

@@ -39,6 +39,7 @@ A first look:        headstart demo
 Your own images:     headstart inspect flowers/     then     headstart fit flowers/
                      (flowers/ has one folder of images a class: flowers/rose/1.jpg, flowers/tulip/7.jpg ...)
 Your own texts:      headstart fit reviews.csv      (a column of sentences, a column of labels; or DATA/CLASS/1.txt)
+                     (squad.json, names.conll and pairs for --task translation, too)
 Two domains:         headstart adapt photos/ sketches/     or     headstart adapt source.csv target.csv
 What came of it:     open the report.html that fit names; headstart predict RUN photo.jpg   or   RUN "a text"
 

@@ -58,8 +58,6 @@ def show_run(run: Run) -> None:
         for line in m["try"]:
             prose(out, f"  try: {line}")
     out.print(Text(f"report:  {run.path / 'report.html'}"))
-    out.print(
-        Text(
-            f"use it:  {typed('headstart', 'predict', run.path)} {'TEXTS' if m.get('modality') == 'text' else 'IMAGE_OR_FOLDER'}"
-        )
-    )
+    asks = m.get("task") == "question_answering"
+    inputs = "QUESTION CONTEXT" if asks else "TEXTS" if m.get("modality") == "text" else "IMAGE_OR_FOLDER"
+    out.print(Text(f"use it:  {typed('headstart', 'predict', run.path)} {inputs}"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.dataset import Dataset
-from headstart.data.squad_reader import is_squad, read_squad
+from headstart.data.squad_reader import is_squad, is_table_of_questions, read_squad, rows_of
 from headstart.data.tagging_reader import are_records, first_records, looks_like_columns, parse_json, read_tagged
 from headstart.errors import DataError, sentence
 
@@ -42,7 +42,7 @@ def read_annotated(
         if task in ANNOTATED:
             raise DataError(
                 sentence(f"no data for --task {task} are found", where=str(root),
-                         allowed="a SQuAD .json" if task == ANNOTATED[1] else "TOKEN ... TAG columns (.conll, .txt), .json or .jsonl with text and spans")
+                         allowed="a SQuAD .json, or rows with context, question, answers (.json, .jsonl, .parquet)" if task == ANNOTATED[1] else "TOKEN ... TAG columns (.conll, .txt), .json or .jsonl with text and spans")
             )  # fmt: skip
         return None
     if len(kinds) > 1:
@@ -64,7 +64,11 @@ def read_annotated(
 
 def _of_splits(root: Path, splits: dict[str, str]) -> list[Path]:
     """The files of a folder that are named after a split."""
-    files = (path for path in root.iterdir() if path.suffix.lower() in (*COLUMNS, *PLAIN, *JSON) and path.is_file())
+    files = (
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in (*COLUMNS, *PLAIN, *JSON, ".parquet") and path.is_file()
+    )
     return sorted(path for path in files if _split(path, splits))
 
 
@@ -80,10 +84,22 @@ def _kind(path: Path, task: str, labelled: bool) -> tuple[str, Any] | None:
     if suffix in JSON:
         if suffix == ".gz" and not path.stem.lower().endswith((".json", ".jsonl")):
             return None
-        if suffix == ".jsonl" and task == "auto" and not are_records(first_records(path)):
+        if suffix == ".jsonl" and task == "auto" and not (are_records(first := first_records(path)) or is_squad(first)):
             return None  # a table, which may be larger than memory
         held = parse_json(path)
-        kind = ANNOTATED[1] if is_squad(held) else ANNOTATED[0] if are_records(held, labelled=labelled) else None
+        kind = (
+            ANNOTATED[1]
+            if is_squad(held, labelled=labelled)
+            else ANNOTATED[0]
+            if are_records(held, labelled=labelled)
+            else None
+        )
         return None if kind is None or task not in ("auto", kind) else (kind, held)
+    if suffix == ".parquet":
+        return (
+            (ANNOTATED[1], rows_of(path))
+            if task in ("auto", ANNOTATED[1]) and is_table_of_questions(path, labelled=labelled)
+            else None
+        )
     columns = suffix in COLUMNS or (suffix in PLAIN and (task == ANNOTATED[0] or looks_like_columns(path)))
     return (ANNOTATED[0], None) if columns and task != ANNOTATED[1] else None

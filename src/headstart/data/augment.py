@@ -9,7 +9,7 @@ import torch
 from torchvision.transforms import InterpolationMode, v2
 
 from headstart.data.preprocessing import Preprocessing
-from headstart.data.text_augment import of_texts, text_augmentation
+from headstart.data.text_augment import TextAugmentation, of_texts, text_augmentation
 from headstart.errors import RecipeError, near, sentence
 
 
@@ -99,15 +99,16 @@ def augmentation(spec: str | dict[str, Any] | Augmentation | None) -> Augmentati
     known = [f.name for f in fields(Augmentation)]
     for key, value in spec.items():
         if key not in known:
-            close = near(key, known, 1)
             if of_texts({key: value}):
                 why = "and the data are images" if of_texts(spec) else "and other keys are of images"
                 raise RecipeError(
                     sentence(f"this augmentation is of texts, {why}", got=key, allowed=known, fix=f"leave out {key}")
                 )
+            of_text = [f.name for f in fields(TextAugmentation)]
+            close = near(key, [*known, *of_text], 1)
             raise RecipeError(
-                sentence("unknown key of augment", got=key, allowed=known, fix=close[0] if close else None)
-            )
+                sentence("unknown key of augment", got=key, allowed=f"of images {', '.join(known)}; of texts {', '.join(of_text)}", fix=close[0] if close else None)
+            )  # fmt: skip
         top = {"rotate": 180, "shear": 60, "randaugment": 30, "shift": 0.99, "zoom": 0.99, "crop": 0.99}.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= top:
             raise RecipeError(sentence(f"bad value of augment.{key}", got=value, allowed=f"0 to {top}"))

@@ -41,11 +41,14 @@ def inspect_dataset(dataset: Dataset, scanned: ScanResult | TextScan) -> dict[st
     near_leaks = [(i, j) for i, j in looks if dataset.splits[i] != dataset.splits[j]]
     several = dataset.task in SEQUENCES  # a text may be translated in more ways than one
     conflicts = [group for group in copies if not several and len({_label(dataset, i) for i in group}) > 1]
-    # pictures that look alike may well be of two classes; texts of nearly the same words hardly
+    # pictures that look alike may well be of two classes; texts of nearly the same words hardly, but another name is another span
     near_conflicts = [
         (i, j)
         for i, j in looks
-        if dataset.modality == "text" and not several and _label(dataset, i) != _label(dataset, j)
+        if dataset.modality == "text"
+        and not several
+        and not dataset.annotated
+        and _label(dataset, i) != _label(dataset, j)
     ]
     crowds = dataset.task not in ("embedding", "regression")  # identities are many and small, fifths are no classes
     few = {name: n for name, n in counts.items() if n < FEW and crowds}

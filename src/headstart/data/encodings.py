@@ -85,6 +85,24 @@ def read_file(path: Path) -> tuple[str, str]:
     return data.decode(name).replace("\r\n", "\n").replace("\r", "\n"), name
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file in its own encoding; a line ends at a line feed (with or without a carriage return) and nowhere else.
+
+    Raises:
+        DataError: the file mixes encodings.
+    """
+    lines = path.read_bytes().decode(encoding_of(path)).split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if not lines[-1] else lines)]
+
+
+def said(path: Path) -> list[str]:
+    """What the user should know of a file's encoding: nothing where it is UTF-8, or no file of letters."""
+    if path.suffix.lower() in (".parquet", ".gz"):
+        return []
+    name = NAMES[encoding_of(path)]
+    return [] if name == "UTF-8" else [f"{path.name} is read as {name}."]
+
+
 def _marked(head: bytes) -> str | None:
     """The encoding that a byte order mark, or zero bytes at every other place, give away."""
     for mark, name in MARKS:

@@ -117,6 +117,9 @@ def read_dataset(
 def _missing(root: Path) -> str:
     from headstart.errors import near
 
+    halves = [part.strip() for part in str(root).split(",")]
+    if len(halves) == 2 and all(Path(half).is_file() for half in halves):
+        return sentence("two files of lines are pairs of texts, and what the second is of the first is not said", got=str(root), fix="--task translation")  # fmt: skip
     parent = root.parent if root.parent.is_dir() else None
     close = near(root.name, [p.name for p in parent.iterdir()], 1) if parent else []
     return sentence(
@@ -140,10 +143,9 @@ def _list(root: Path) -> tuple[list[tuple[str, tuple[str, ...]]], int]:
     found, others = [], 0
     if root.is_file():
         if root.suffix.lower() != ".zip" or not zipfile.is_zipfile(root):
-            allowed = ["a folder of class folders", ".zip of images", *sorted(FILES)]
-            raise DataError(
-                sentence("not a folder, a .zip or a table", got=str(root), allowed=allowed, fix=_instead(root))
-            )
+            allowed = ["a folder of class folders", ".zip of images", *sorted(FILES), "SQuAD .json", ".conll"]
+            what = "not a folder, a .zip or a table, nor texts in a layout that is known"
+            raise DataError(sentence(what, got=str(root), allowed=allowed, fix=_instead(root)))
         with zipfile.ZipFile(root) as opened:
             for info in opened.infolist():
                 if info.is_dir():

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import lines_of, said
 from headstart.data.tables import ENDINGS, SPLIT, SPLIT_NAMES, must_have, read_frame
 from headstart.errors import DataError, near, sentence
 
 SOURCES = ("source", "src", "text", "article", "document", "dialogue", "content", "原文", "正文")
 TARGETS = ("target", "tgt", "translation", "summary", "highlights", "reference", "abstract", "title", "译文", "摘要")
 """Usual names of the two columns."""
-ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
 
 
 def read_sequences(
@@ -65,7 +65,7 @@ def read_sequences(
             raise DataError(
                 sentence("one file of lines is half of a pair", got=str(root), allowed=[*sorted(ENDINGS), "a.en,a.zh"], fix=f"headstart fit {root},OTHER")
             )  # fmt: skip
-        return _table(read_frame(root), root, task, text_col, label_col, split_col, group)
+        return _table(read_frame(root, only_empty=True), root, said(root), task, text_col, label_col, split_col, group)
     return _folder(root, task, text_col, label_col, split_col, group)
 
 
@@ -76,9 +76,14 @@ def _folder(
     tables = {p: SPLIT_NAMES[p.stem.lower()] for p in files if p.suffix.lower() in ENDINGS and p.stem.lower() in SPLIT_NAMES}  # fmt: skip
     if tables:
         _no_column("split-col", split_col, root)
-        frames = [read_frame(path).assign(**{_SPLIT: name, _ROW: f"{path.name} row "}) for path, name in tables.items()]
+        frames = [
+            read_frame(path, only_empty=True).assign(**{_SPLIT: name, _ROW: f"{path.name} row "})
+            for path, name in tables.items()
+        ]
         frame = pd.concat([f.assign(**{_ROW: f[_ROW] + (f.index + 2).astype(str)}) for f in frames], ignore_index=True)
-        return _table(frame, root, task, text_col, label_col, _SPLIT, group)
+        return _table(
+            frame, root, [line for path in tables for line in said(path)], task, text_col, label_col, _SPLIT, group
+        )
     endings: dict[str, dict[str, Path]] = {}
     for path in files:
         if path.suffix and path.suffix.lower() not in (".md", ".json", ".yaml"):
@@ -116,7 +121,9 @@ def _folder(
     names: list[str] = []
     named = all(stem.lower() in SPLIT_NAMES for stem in stems)
     for stem in stems:
-        one, other = _lines(endings[text_col][stem], endings[label_col][stem])
+        files_of = endings[text_col][stem], endings[label_col][stem]
+        one, other = _lines(*files_of)
+        note = (*note, *(line for path in files_of for line in said(path)))
         texts += one
         targets += other
         splits += [SPLIT_NAMES[stem.lower()] if named else ""] * len(one)
@@ -139,7 +146,8 @@ def _two_files(one: Path, other: Path, task: str, split_col: str | None, group: 
     texts, targets = _lines(one, other)
     names = [f"{one.stem}:{i + 1}" for i in range(len(texts))]
     ends = (other.suffix[1:] or other.name, one.suffix[1:] or one.name)
-    return _made(texts, targets, np.full(len(texts), "", dtype="U5"), None, names, ends, str(one.parent), task, ())
+    notes = (*said(one), *said(other))
+    return _made(texts, targets, np.full(len(texts), "", dtype="U5"), None, names, ends, str(one.parent), task, notes)
 
 
 def _no_column(flag: str, value: str | None, where: Path) -> None:
@@ -158,7 +166,7 @@ def _two_lists(texts: Any, targets: Any, task: str) -> Dataset:
 
 
 def _lines(one: Path, other: Path) -> tuple[list[str], list[str]]:
-    found = [read_lines(path) for path in (one, other)]
+    found = [lines_of(path) for path in (one, other)]
     if len(found[0]) != len(found[1]):
         raise DataError(
             sentence("parallel files have a line each for the same thing, but these are of unequal length", where=f"{one}, {other}",
@@ -167,21 +175,9 @@ def _lines(one: Path, other: Path) -> tuple[list[str], list[str]]:
     return found[0], found[1]
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a file; a line ends at a line feed and nowhere else."""
-    raw = path.read_bytes()
-    for encoding in ENCODINGS:
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    lines = text.split("\n")
-    return [line.rstrip("\r") for line in (lines[:-1] if not lines[-1] else lines)]
-
-
 def _table(
-    frame: pd.DataFrame, path: Path, task: str, text_col: str | None, label_col: str | None, split_col: str | None, group: str | None
+    frame: pd.DataFrame, path: Path, notes: list[str], task: str, text_col: str | None, label_col: str | None, split_col: str | None,
+    group: str | None,
 ) -> Dataset:  # fmt: skip
     for value, flag in ((text_col, "text-col"), (label_col, "label-col"), (split_col, "split-col"), (group, "group")):
         if value is not None and value != _SPLIT:
@@ -189,7 +185,6 @@ def _table(
     if split_col is None:
         known = [c for c in frame.columns if c.lower() in SPLIT]
         split_col = next((c for c in known if set(_cells(frame[c]).str.lower()) <= set(SPLIT_NAMES)), None)
-    notes: list[str] = []
     if text_col is None or label_col is None:
         text_col, label_col = _guess(frame, path, text_col, label_col, {split_col, group, _ROW})
         notes.append(f"Guessed columns of {path.name}: from {text_col!r} to {label_col!r}; --text-col and --label-col say otherwise.")  # fmt: skip

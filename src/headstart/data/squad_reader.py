@@ -1,4 +1,4 @@
-"""Questions about texts in the layout of SQuAD: articles of paragraphs of questions, v1.1 and v2.0."""
+"""Questions about texts in the layout of SQuAD: articles of paragraphs of questions, v1.1 and v2.0; or rows of one question each."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 
 from headstart.data.annotations import ANSWER, NO_ANSWER, Answers, objects
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import said
 from headstart.errors import DataError, sentence
 from headstart.functional.span_answers import mostly_chinese
 
 SHOWN = 5
+FLAT = {"context", "question"}
+"""Columns of a row that is a question with its text."""
 FEW_ARTICLES = 10
 """With fewer articles than these, paragraphs are kept together in place of articles."""
 
 
 def read_squad(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool = True) -> Dataset:
-    """Pairs (question, context) with :class:`headstart.data.annotations.Answers`.
+    """Pairs (question, context) with :class:`headstart.data.annotations.Answers`; of articles, or of rows with context, question, answers.
 
     An answer that does not stand where it should, but elsewhere in its context, counts from the nearest such place; one that is nowhere
     in it is left out, and so is a question that has no other. Texts of which a tenth of the letters are Chinese are compared by the rules
@@ -34,12 +37,12 @@ def read_squad(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool 
     pairs, labels, names, splits, places, left_out = [], [], [], [], [], []
     moved = 0
     for path, split, held in files:
-        for a, article in enumerate(held["data"] if isinstance(held, dict) else held):
-            for p, paragraph in enumerate(article["paragraphs"]):
+        for a, article in enumerate(_rows(held)):
+            for p, paragraph in enumerate(_paragraphs(article, f"{path}, article {a + 1}")):
                 where = f"{path}, article {a + 1}, paragraph {p + 1}"
                 context = _text(paragraph, "context", where)
                 chinese = mostly_chinese(context)
-                for q, question in enumerate(paragraph.get("qas", [])):
+                for q, question in enumerate(_list(paragraph, "qas", where)):
                     asked = _text(question, "question", f"{where}, question {q + 1}")
                     name = str(question.get("id", f"{a + 1}.{p + 1}.{q + 1}"))
                     texts, starts, shifted, lost = _answers(question, context, f"{where}, question {q + 1}")
@@ -56,12 +59,13 @@ def read_squad(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool 
                     labels.append(Answers(texts, starts, chinese))
                     names.append(name)
                     splits.append(split)
-                    places.append((f"{path}:{a}", context))
+                    places.append((f"{path}:{_title(article) or a}", context))
     if not pairs:
         raise DataError(
             sentence("no question can be used", where=root, got=f"{left_out[0][0]}: {left_out[0][1]}" if left_out else "no question")
         )  # fmt: skip
-    notes = [f"{len(pairs)} questions about {len({context for _, context in places})} texts."]
+    notes = [line for path, _, _ in files for line in said(path)]
+    notes += [f"{len(pairs)} questions about {len({context for _, context in places})} texts."]
     if moved:
         notes.append(f"{moved} answers do not stand where answer_start says; the nearest place where they do is taken.")
     if left_out:
@@ -77,22 +81,80 @@ def read_squad(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool 
     )  # fmt: skip
 
 
-def is_squad(held: Any) -> bool:
-    """Whether a parsed JSON file is in the layout of SQuAD."""
-    rows = held.get("data") if isinstance(held, dict) else held
-    return (
-        isinstance(rows, list)
-        and bool(rows)
-        and isinstance(rows[0], dict)
-        and isinstance(rows[0].get("paragraphs"), list)
-    )
+def is_squad(held: Any, *, labelled: bool = True) -> bool:
+    """Whether a parsed JSON file is in the layout of SQuAD, or rows with context, question and, where ``labelled``, answers."""
+    rows = _rows(held)
+    if not (isinstance(rows, list) and rows and isinstance(rows[0], dict)):
+        return False
+    return isinstance(rows[0].get("paragraphs"), list) or (FLAT | ({"answers"} if labelled else set())) <= set(rows[0])
+
+
+def is_table_of_questions(path: Path, *, labelled: bool = True) -> bool:
+    """Whether a Parquet file has a question, its text and, where ``labelled``, its answers in each row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return (FLAT | ({"answers"} if labelled else set())) <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def rows_of(path: Path) -> list[Any]:
+    """The rows of a Parquet file as JSON would have them."""
+    import pyarrow.parquet as pq
+
+    return list(pq.read_table(path).to_pylist())
+
+
+def _rows(held: Any) -> Any:
+    return held.get("data") if isinstance(held, dict) else held
+
+
+def _paragraphs(article: Any, where: str) -> list[Any]:
+    """Paragraphs of an article; a row with context, question and answers, as data sets of Hugging Face have them, is one of one question.
+
+    There an empty list of answers says that the question has none.
+    """
+    if not (isinstance(article, dict) and set(article) >= FLAT):
+        return _list(article, "paragraphs", where)
+    answers = article.get("answers")
+    if isinstance(answers, dict):  # a list of texts and one of places
+        starts = list(_list(answers, "answer_start", where)) if "answer_start" in answers else []
+        texts = list(_list(answers, "text", where))
+        starts += [None] * (len(texts) - len(starts))
+        answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=False)]
+    silent = answers is not None and not len(answers)
+    question = {
+        "is_impossible": silent,
+        **{key: cell for key, cell in article.items() if cell is not None},
+        "answers": answers,
+    }
+    return [{"context": article["context"], "qas": [question]}]
+
+
+def _title(article: dict[str, Any]) -> str:
+    """What rows of one article have in common; nothing where articles are whole."""
+    return str(article.get("title") or article["context"]) if set(article) >= FLAT else ""
+
+
+def _list(holder: Any, key: str, where: str) -> list[Any]:
+    """The list under a key; empty where there is none of questions or answers."""
+    found = holder.get(key, None if key == "paragraphs" else []) if isinstance(holder, dict) else None
+    if not isinstance(found, list):
+        raise DataError(sentence(f"there is no list under {key!r}", where=where, got=_kind(found if isinstance(holder, dict) else holder)))  # fmt: skip
+    return found
 
 
 def _text(holder: Any, key: str, where: str) -> str:
     found = holder.get(key) if isinstance(holder, dict) else None
     if not isinstance(found, str):
-        raise DataError(sentence(f"there is no text under {key!r}", where=where, got=type(found).__name__))
+        raise DataError(sentence(f"there is no text under {key!r}", where=where, got=_kind(found)))
     return found
+
+
+def _kind(found: Any) -> str:
+    return "nothing" if found is None else type(found).__name__
 
 
 def _answers(question: Any, context: str, where: str) -> tuple[tuple[str, ...], tuple[int, ...], int, list[str]]:
@@ -100,7 +162,7 @@ def _answers(question: Any, context: str, where: str) -> tuple[tuple[str, ...], 
     if question.get("is_impossible", False):
         return (), (), 0, []
     texts, starts, moved, lost = [], [], 0, []
-    for answer in question.get("answers") or []:
+    for answer in _list({"answers": question.get("answers") or []}, "answers", where):
         text = _text(answer, "text", where)
         said = answer.get("answer_start")
         at = said if isinstance(said, int) else 0

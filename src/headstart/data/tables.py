@@ -258,11 +258,12 @@ def _labels(
     return found
 
 
-def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
+def read_frame(path: Path, rows: int | None = None, *, only_empty: bool = False) -> pd.DataFrame:
     """A table by the ending of its name, columns trimmed; text of CSV and TSV stays text, its encoding and separator are found.
 
     Args:
         rows: of CSV, TSV and JSON Lines no more than the first so many.
+        only_empty: of CSV and TSV only empty cells are missing, and ``None``, ``NA`` and ``null`` are texts.
 
     Raises:
         DataError: it cannot be read, or has no rows.
@@ -279,7 +280,8 @@ def read_frame(path: Path, rows: int | None = None) -> pd.DataFrame:
                     separator = ","  # one column: nothing to be guessed from its letters
             quoting: Any = csv.QUOTE_NONE if separator == "\t" and _bare_quotes(path) else csv.QUOTE_MINIMAL
             frame = pd.read_csv(
-                path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows, quoting=quoting
+                path, sep=separator, engine="python", encoding=encoding_of(path), dtype=str, nrows=rows, quoting=quoting,
+                keep_default_na=not only_empty, na_values=[""],
             )  # fmt: skip
     except (ValueError, OSError, csv.Error, pd.errors.ParserError) as error:
         raise DataError(sentence("the table cannot be read", where=str(path), got=str(error).splitlines()[0])) from None

@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.data.annotations import Span, Spans, objects
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import encoding_of, lines_of, of_bytes, said
 from headstart.errors import DataError, sentence
 from headstart.functional.span_answers import HAN
 from headstart.functional.tag_spans import decode, scheme_of
@@ -21,6 +22,8 @@ SPANS = ("spans", "entities", "labels", "label")
 TOKENS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels", "pos_tags")
 TEXTS = ("text", "sentence", "content")
 DOCUMENT = "-DOCSTART-"
+UNIVERSAL = ".conllu"
+"""Universal Dependencies: ten columns with a tab between, the second a word, the fourth its part of speech."""
 WORD = re.compile(r"[一-鿿㐀-䶿]|[^\W_]+|[^\w\s]|_")
 
 
@@ -45,7 +48,7 @@ def split_words(text: str) -> tuple[tuple[int, int], ...]:
 def looks_like_columns(path: Path, lines: int = 100) -> bool:
     """Whether a file of text has a token and a tag in each line that is not empty."""
     seen = tagged = 0
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding=encoding_of(path), errors="replace") as file:
         for line in file:
             cells = line.split()
             if not cells or cells[0] == DOCUMENT or line.startswith("# "):
@@ -62,24 +65,21 @@ def read_columns(path: Path, *, labelled: bool = True) -> Iterator[tuple[str, Sp
     """Sentences of a file in columns: text, spans, name, document.
 
     The first column is the token, the last its tag; an empty line ends a sentence, ``-DOCSTART-`` begins a document. With ``labelled=False`` the
-    tag may be missing and is not read.
+    tag may be missing and is not read. In a ``.conllu`` the second column is the token and the fourth, the part of speech, its tag.
 
     Raises:
-        DataError: a line of one column, or a file that is not UTF-8.
+        DataError: a line of one column or of fewer or more than the first has, or a file that mixes encodings.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(
-            sentence("a file of tagged words is not in UTF-8", where=str(path), fix=f"iconv -f gbk -t utf-8 {path}")
-        ) from None
+    lines = lines_of(path)
+    universal = path.suffix.lower() == UNIVERSAL
+    width = 0
     document, number = 0, 0
     sentences: list[tuple[list[str], list[str], int, int]] = []
     tokens: list[str] = []
     tags: list[str] = []
     for number, line in enumerate([*lines, ""], 1):
-        cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-        cells = [cell for cell in (c.strip() for c in cells) if cell]
+        raw = line.split("\t") if "\t" in line else line.split()
+        cells = [cell for cell in (c.strip() for c in raw) if cell]
         if not cells or cells[0] == DOCUMENT:
             if tokens:
                 sentences.append((tokens, tags, number - len(tokens), document))
@@ -92,8 +92,16 @@ def read_columns(path: Path, *, labelled: bool = True) -> Iterator[tuple[str, Sp
             raise DataError(
                 sentence("a line has no tag behind its token", where=f"{path}, line {number}", got=line[:60], allowed="TOKEN ... TAG, and an empty line between sentences")
             )  # fmt: skip
-        tokens.append(cells[0])
-        tags.append(cells[-1] if labelled else "O")
+        width = width or len(raw)
+        if labelled and len(raw) != width:
+            raise DataError(
+                sentence("a line has other columns than the first, so its tag is not sure", where=f"{path}, line {number}", got=f"{len(raw)} columns in {line[:60]!r}",
+                         allowed=f"{width} columns, and an empty line between sentences")
+            )  # fmt: skip
+        if universal and not cells[0].isdigit():
+            continue  # words that are written as one, and words that are not written
+        tokens.append(cells[1] if universal else cells[0])
+        tags.append((cells[3] if universal else cells[-1]) if labelled else "O")
     scheme = scheme_of({tag for _, found, _, _ in sentences for tag in found})
     for words, found, line_number, document in sentences:
         text, spans = from_tags(words, found, scheme)
@@ -102,12 +110,17 @@ def read_columns(path: Path, *, labelled: bool = True) -> Iterator[tuple[str, Sp
 
 def from_tags(words: list[str], tags: list[str], scheme: str) -> tuple[str, Spans]:
     """Words and their tags -> a text and its spans; Chinese words stand without spaces between them."""
-    text, places = "", []
+    pieces: list[str] = []
+    places: list[tuple[int, int]] = []
+    end = 0
     for word in words:
-        if text and not (HAN.match(word[0]) and HAN.match(text[-1])):
-            text += " "
-        places.append((len(text), len(text) + len(word)))
-        text += word
+        if pieces and not (HAN.match(word[0]) and HAN.match(pieces[-1][-1])):
+            pieces.append(" ")
+            end += 1
+        pieces.append(word)
+        places.append((end, end + len(word)))
+        end += len(word)
+    text = "".join(pieces)
     spans = tuple(
         Span(places[first][0], places[end - 1][1], name, text[places[first][0] : places[end - 1][1]])
         for first, end, name in decode(tags, scheme)
@@ -126,6 +139,14 @@ def read_records(
         DataError: a record of another kind, or a span outside of its text.
     """
     tagged = [record for record in records if labelled and _first(record, TOKENS)]
+    for i, record in enumerate(records, 1):
+        empty = [
+            word
+            for word in record.get(_first(record, TOKENS) or "", [])
+            if not isinstance(word, str) or not word.strip()
+        ]
+        if empty:
+            raise DataError(sentence("a token is no word", where=f"{path}, record {i}", got=repr(empty[0]), allowed='"tokens": ["In", "Oslo", ...]'))  # fmt: skip
     scheme = scheme_of({str(tag) for record in tagged for tag in record.get(_first(record, TAGS) or "", [])})
     for i, record in enumerate(records, 1):
         where = f"{path}, record {i}"
@@ -202,13 +223,13 @@ def first_records(path: Path, n: int = 100) -> list[Any]:
     """The first records of a .jsonl file; none where a line is no JSON."""
     found = []
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding=encoding_of(path)) as file:
             for line in file:
                 if line.strip():
                     found.append(json.loads(line))
                 if len(found) == n:
                     break
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except (UnicodeDecodeError, json.JSONDecodeError, DataError):
         return []
     return found
 
@@ -217,18 +238,18 @@ def parse_json(path: Path) -> Any:
     """What a .json, .jsonl (one record a line) or gzipped file of them holds.
 
     Raises:
-        DataError: it is no JSON, or not in UTF-8.
+        DataError: it is no JSON, or mixes encodings.
     """
     import gzip
 
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(of_bytes(raw) if path.suffix == ".gz" else encoding_of(path))
         if ".jsonl" in path.suffixes:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]  # other ends of lines stand in texts
         return json.loads(text)
     except (UnicodeDecodeError, json.JSONDecodeError, OSError, EOFError) as error:
-        raise DataError(sentence("this file is no JSON in UTF-8", where=str(path), got=str(error)[:100])) from None
+        raise DataError(sentence("this file is no JSON", where=str(path), got=str(error)[:100])) from None
 
 
 def read_tagged(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool = True) -> Dataset:
@@ -254,7 +275,13 @@ def read_tagged(files: list[tuple[Path, str, Any]], root: str, *, labelled: bool
         raise DataError(sentence("there is no text", where=root))
     known = any(spans is not None for spans in labels)
     filled = [spans or Spans(()) for spans in labels]
-    notes = []
+    notes = [line for path, _, _ in files for line in said(path)]
+    if any(path.suffix.lower() == UNIVERSAL for path, _, _ in files):
+        notes.append("Words are read from column 2, parts of speech as their tags from column 4.")
+    if known and labelled and not any(spans.spans for spans in filled):
+        raise DataError(
+            sentence("no text has a span", where=root, got=f"{len(texts)} texts without one", allowed="a tag other than O, or a span, in some of them")
+        )  # fmt: skip
     if known:
         cut = 0
         for i, spans in enumerate(filled):

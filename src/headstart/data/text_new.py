@@ -21,6 +21,8 @@ from headstart.data.text_table import open_table
 from headstart.errors import DataError, near, sentence
 
 STDIN = "-"
+ENDS_OF_FILES = {*FILES, ".txt", ".conll"}
+"""What one word ends in that is meant as a file."""
 
 
 def read_new_texts(
@@ -127,7 +129,7 @@ def _lines(text: str, name: str) -> tuple[list[Text], np.ndarray]:
 
 def _like_a_path(item: str) -> bool:
     """Whether a string that names nothing was meant as a path: one word with the ending of a file that is read."""
-    return len(item.split()) == 1 and len(item) <= LONGEST_PATH and Path(item).suffix.lower() in {*FILES, ".txt"}
+    return len(item.split()) == 1 and len(item) <= LONGEST_PATH and Path(item).suffix.lower() in ENDS_OF_FILES
 
 
 def _missing(path: Path) -> str:

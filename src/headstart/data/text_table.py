@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.data.encodings import NAMES, encoding_of
+from headstart.data.encodings import encoding_of, said
 from headstart.data.text_column import ArrowFile, TextColumn
 from headstart.data.text_columns import PEEK
 from headstart.data.text_preprocessing import Text
@@ -149,13 +149,12 @@ def open_table(files: Sequence[tuple[Path, str]], root: Path) -> TextTable:
     large = sum(path.stat().st_size for path, _ in files) > STREAM
     notes, parts = [], []
     for path, split in files:
-        if path.suffix.lower() != ".parquet" and (name := encoding_of(path)) not in ("utf-8", "utf-8-sig"):
-            notes.append(f"{path.name} is read as {NAMES[name]}.")
+        notes += said(path)
         if large:
             parts.append(Part(path, split, file=stored(path)))
         else:
-            frame, said = read_rows(path)
-            notes += said
+            frame, of_quotes = read_rows(path)
+            notes += of_quotes
             parts.append(Part(path, split, frame))
     columns = [list(part.frame.columns if part.frame is not None else part.file.table.column_names) for part in parts]  # type: ignore[union-attr]
     for part, names in zip(parts, columns, strict=True):

@@ -24,7 +24,7 @@ class BackTranslation:
     What was translated once is read from ``cache_dir`` and never translated again.
 
     Args:
-        there, back: folders of encoder-decoder models (Marian, T5, BART) with their tokenizers.
+        there, back: folders of encoder-decoder models (Marian, T5, BART) with their tokenizers, or runs of translation.
         cache_dir: translations go to ``cache_dir/translations/...``; ``None`` keeps them in memory alone.
         device: where the models run.
 
@@ -33,11 +33,11 @@ class BackTranslation:
     """
 
     def __init__(self, there: str, back: str, *, cache_dir: Path | None, device: torch.device) -> None:
-        self.folders, self.device = (Path(there), Path(back)), device
+        self.folders, self.device = (_model_of(Path(there)), _model_of(Path(back))), device
         for folder in self.folders:
             if not (folder / "config.json").is_file():
                 raise SourceError(
-                    sentence("there is no translation model in this folder", where=str(folder), fix="a folder with config.json, weights and tokenizer")
+                    sentence("there is no translation model in this folder", where=str(folder), fix="a folder with config.json, weights and tokenizer, or a run of --task translation")
                 )  # fmt: skip
         self.models: list[tuple[Any, Any]] | None = None
         self.kept: dict[str, str] = {}
@@ -45,7 +45,7 @@ class BackTranslation:
         if cache_dir is not None:
             self.file = cache_dir / "translations" / f"{self._key()}.jsonl"
             if self.file.is_file():
-                for line in self.file.read_text(encoding="utf-8").splitlines():
+                for line in self.file.read_text(encoding="utf-8").split("\n"):  # other ends of lines stand in texts
                     try:
                         text, found = json.loads(line)
                     except ValueError:  # the last line of a process that was killed
@@ -86,6 +86,12 @@ class BackTranslation:
         return self.models
 
 
+def _model_of(folder: Path) -> Path:
+    """The model of a run, or the folder itself."""
+    inner = folder / "model"
+    return inner if not (folder / "config.json").is_file() and (inner / "config.json").is_file() else folder
+
+
 def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
     transformers = required()
     try:
@@ -95,8 +101,14 @@ def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        why = (
+            f"a model of the kind {kind}"
+            if kind and "Unrecognized configuration" in str(error)
+            else str(error).splitlines()[0][:160]
+        )
         raise SourceError(
-            sentence("this folder holds no model that translates", where=str(folder), got=str(error).splitlines()[0][:160],
+            sentence("this folder holds no model that translates", where=str(folder), got=why,
                      allowed="an encoder-decoder of transformers, such as Marian")
         ) from None  # fmt: skip
     return model.eval().to(device), tokenizer

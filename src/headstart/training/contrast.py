@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from headstart.data.loader import batches
 from headstart.errors import HandshakeError, sentence
 from headstart.functional.pair_contrast import pair_contrast
 from headstart.sources.source import Source
-from headstart.strategies.preparation.setfit import STEPS, SetFit
+from headstart.strategies.preparation.setfit import SetFit
 from headstart.strategies.procedures.procedure import Procedure
 from headstart.strategies.terms.term import Penalty, Start
 from headstart.tasks.classification import Classification
@@ -39,7 +38,7 @@ class Pairs(Procedure):
 
 
 def contrast_course(source: Source, phase: SetFit, train_set: Dataset, *, seed: int) -> Course:
-    """Every input once an epoch, inputs of a label two by two; few inputs take more epochs, up to ``STEPS`` steps.
+    """Every input once an epoch, inputs of a label two by two; few inputs take more epochs.
 
     Raises:
         HandshakeError: no label has two inputs, so that there is no pair to draw together.
@@ -51,7 +50,7 @@ def contrast_course(source: Source, phase: SetFit, train_set: Dataset, *, seed: 
             sentence("setfit draws two inputs of a label together, and no label has two", got="1 input a label", fix="--strategy probe")
         )  # fmt: skip
     steps, size = whole_steps(len(train_set), int(phase.batch_size))
-    epochs = max(int(phase.epochs), math.ceil(STEPS / steps))
+    epochs = phase.passes(steps)
 
     def passing(epoch: int) -> Iterator[Batch]:
         order = int(np.random.SeedSequence([seed, 1 + epoch]).generate_state(1)[0])

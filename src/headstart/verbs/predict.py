@@ -104,7 +104,7 @@ def predict(
     if predictor.task.by_token:
         from headstart.verbs.predict_spans import predict_spans
 
-        return predict_spans(predictor, inputs, batch_size=batch_size, progress=progress)
+        return predict_spans(predictor, inputs, text_col=text_col, batch_size=batch_size, progress=progress)
     check_views(predictor.source.preprocessing.modality, tta, adapt)
     if isinstance(inputs, Path):
         inputs = str(inputs)

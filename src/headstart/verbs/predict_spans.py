@@ -11,6 +11,8 @@ import numpy as np
 from headstart.data.annotated_reader import read_annotated
 from headstart.data.dataset import Dataset
 from headstart.data.tagging_reader import looks_like_columns
+from headstart.data.text_files import path_of
+from headstart.data.text_new import STDIN, read_new_texts
 from headstart.deploy.predictor import Predictor
 from headstart.errors import DataError, sentence
 from headstart.progress import Progress
@@ -19,14 +21,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def predict_spans(predictor: Predictor, inputs: Any, *, batch_size: int, progress: Progress) -> pd.DataFrame:
+def predict_spans(
+    predictor: Predictor, inputs: Any, *, text_col: str | None = None, batch_size: int, progress: Progress
+) -> pd.DataFrame:
     """One row a question (``path``, ``question``, ``answer``, ``confidence``, ``start``, ``end``; ``answer`` is empty and ``start`` -1 where
     there is none), or one row a span (``path``, ``start``, ``end``, ``label``, ``span``, ``confidence``; a text without any has one row
     without a label). Places are letters of the text, ``end`` behind the last.
 
     Args:
-        inputs: files as for :func:`headstart.fit`, whose labels are not read; texts, or for questions pairs (question, context); a
-            file .txt holds one text a line.
+        inputs: files as for :func:`headstart.fit`, whose labels are not read; for questions pairs (question, context); for spans what
+            :func:`headstart.data.text_new.read_new_texts` reads: texts, tables of texts, .txt files of lines, ``"-"``.
+        text_col: column of tables of texts.
 
     Raises:
         DataError: nothing to predict, or inputs of another kind.
@@ -34,9 +39,13 @@ def predict_spans(predictor: Predictor, inputs: Any, *, batch_size: int, progres
     import pandas as pd
 
     asks = predictor.task.name == "question_answering"
-    parts = _questions(inputs) if asks else _texts(inputs)
+    if asks and text_col is not None:
+        raise DataError(sentence("--text-col is about tables, and questions come in files of their own", got=text_col, fix="leave it out"))  # fmt: skip
+    parts = _questions(inputs) if asks else _texts(inputs, text_col)
     frames = []
     for dataset in parts:
+        for note in () if asks else dataset.notes:
+            progress.say(note)
         found = predictor.probabilities(dataset, batch_size=batch_size, progress=progress)
         if asks:
             rows = [
@@ -69,26 +78,27 @@ def _questions(inputs: Any) -> list[Dataset]:
     return found + ([_of(pairs, "question_answering")] if pairs else []) or _none()
 
 
-def _texts(inputs: Any) -> list[Dataset]:
+def _texts(inputs: Any, text_col: str | None) -> list[Dataset]:
     items = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    found, texts = [], []
-    for item in items:
-        path = _file(item)
-        if path is None:
-            texts.append(str(item))
-        elif path.suffix.lower() == ".txt" and not looks_like_columns(path):
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            rows = [(f"{path.name}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
-            if rows:
-                found.append(
-                    replace(
-                        _of([line for _, line in rows], "token_classification"),
-                        names=np.array([name for name, _ in rows]),
-                    )
-                )
-        else:
-            found.append(_read(path, "token_classification"))
-    return found + ([_of(texts, "token_classification")] if texts else []) or _none()
+    marked = [path for item in items if (path := _file(item)) is not None and _has_words(path)]
+    others = [item for item in items if _file(item) not in marked]
+    found = [_read(path, "token_classification") for path in marked]
+    said = [
+        item for item in others if item != STDIN and path_of(item) is None
+    ]  # texts themselves are called by their place
+    read = [item for item in others if item not in said]
+    if read:
+        found.append(replace(read_new_texts(read, text_col=text_col, pairs=False), task="token_classification"))
+    if said:
+        texts = read_new_texts(said, pairs=False)
+        found.append(replace(texts, task="token_classification", names=np.array([f"#{i}" for i in range(len(texts))])))
+    return found or _none()
+
+
+def _has_words(path: Path) -> bool:
+    """Whether a file may say what its words are, and is no table or lines of texts."""
+    suffix = path.suffix.lower()
+    return suffix not in (".csv", ".parquet") and (suffix not in (".txt", ".tsv") or looks_like_columns(path))
 
 
 def _none() -> list[Dataset]:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.dataset import Dataset
+from headstart.data.encodings import lines_of
 from headstart.data.readers import read_dataset
-from headstart.data.sequence_reader import SOURCES, read_lines
+from headstart.data.sequence_reader import SOURCES
 from headstart.data.tables import ENDINGS, must_have, read_frame
 from headstart.data.text_columns import text_columns
+from headstart.data.text_files import path_of
+from headstart.data.text_new import STDIN, read_new_texts
 from headstart.deploy.generator import Generator
 from headstart.errors import DataError, RunError, sentence
 from headstart.evaluation.scoring.catalogue import SCORING
@@ -47,10 +50,10 @@ def predict_texts(
 
     Args:
         inputs: a text, or a list of texts; a table (its column ``text_col``, guessed where not given); a file of lines (any ending that is
-            no table's).
+            no table's); what else :func:`headstart.data.text_new.read_new_texts` reads: ``"-"`` for standard input, a folder.
 
     Raises:
-        DataError: no text, or a table whose column of texts is not clear.
+        DataError: no text, no such file, or a table whose column of texts is not clear.
     """
     import pandas as pd
 
@@ -74,13 +77,17 @@ def read_inputs(inputs: Any, text_col: str | None = None) -> list[tuple[str, str
 
 
 def _texts(item: Any, index: int, text_col: str | None) -> list[tuple[str, str]]:
-    """Names and texts of one input."""
-    path = Path(str(item)) if len(str(item)) < 1000 and "\n" not in str(item) else None
+    """Names and texts of one input: a text that is no path is called by its place, all else as where classes are predicted."""
+    path = path_of(item)
+    if path is None and isinstance(item, str) and not item.strip():
+        return [(f"#{index}", item)]
     if path is None or not path.is_file():
-        return [(f"#{index}", str(item))]
+        found = read_new_texts([item], text_col=text_col, pairs=False)
+        literal = path is None and item != STDIN
+        return [(f"#{index}" if literal else found.name(i), str(text)) for i, text in enumerate(found.inputs)]
     if path.suffix.lower() not in ENDINGS:
-        return [(f"{path.name}:{i + 1}", line) for i, line in enumerate(read_lines(path))]
-    frame = read_frame(path)
+        return [(f"{path.name}:{i + 1}", line) for i, line in enumerate(lines_of(path))]
+    frame = read_frame(path, only_empty=True)
     if text_col is not None:
         must_have(frame, path, text_col, "text-col")
     named = [c for c in frame.columns if c.lower() in SOURCES]
@@ -112,6 +119,8 @@ def evaluate_texts(
     generator = Generator(run, device, beams)
     task = generator.task
     dataset: Dataset = read_dataset(data, task=task.name, **columns)
+    for note in dataset.notes:
+        progress.say(note)
     if split is None and "test" in set(dataset.splits):
         split = "test"
     if split is not None:
@@ -121,8 +130,8 @@ def evaluate_texts(
     assert dataset.labels is not None
     found = generator.write(list(dataset.inputs), progress=progress)
     return {
-        "scores": SCORING[task.name].scores(found, dataset.labels, task), "n": len(dataset), "split": split or "all", "missing": [], "bad": [],
-        "less_is_better": [],
+        "scores": SCORING[task.name].scores(found, dataset.labels, task), "n": len(dataset), "modality": "text", "split": split or "all",
+        "missing": [], "bad": [], "less_is_better": [],
     }  # fmt: skip
 
 
