@@ -165,7 +165,7 @@ def labels_of(
     return Labelled(frame, labels, splits, groups, tuple(notes))
 
 
-def _short(cell: object, most: int = 40) -> str:
+def _short(cell: Any, most: int = 40) -> str:
     line = " ".join(_text(cell).split()) if isinstance(cell, (list, tuple, np.ndarray)) or not pd.isna(cell) else ""
     line = line or "(empty)"
     return line if len(line) <= most else line[: most - 3] + "..."
