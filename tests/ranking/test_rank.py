@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ class Heard(Progress):
 def test_a_source_that_fails_has_a_row_with_its_error(
     colours: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(name: str) -> Source:
+    def load(name: str, reading: Any) -> Source:
         raise SourceError(f"unknown source: got {name!r}")
 
     monkeypatch.setattr(ranking, "_load", load)

@@ -69,8 +69,8 @@ def test_the_classical_baseline_is_always_there_and_the_stronger_rival_counts(ow
     own_table, theirs = (pd.read_csv(own[0].path / name) for name in ("predictions.csv", "baselines/classical.csv"))
     assert list(own_table.path) == list(theirs.path) and list(own_table.columns) == list(theirs.columns)
     assert (theirs.label == theirs.predicted).mean() == accuracy["classical"]
-    # rates of transformers, not of networks of images
-    assert m["strategy"]["lr"] == 5e-5
+    # rates of transformers, by their width, not of networks of images
+    assert m["strategy"]["lr"] == 3e-4
 
 
 def test_nothing_that_the_run_shows_speaks_of_images(own, capsys):

@@ -1,6 +1,7 @@
 """Schedules by hand, groups by hand."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from headstart.tasks.task import Model
 from headstart.training.objective import bind
 from headstart.training.optim import Optimisation, make_optimizer, parameter_groups, schedule_factor
 from headstart.training.transfer import resolve
+from headstart.training.update import lay_out
 
 
 def factors(total, **options):
@@ -82,6 +84,34 @@ def test_one_kernel_takes_the_steps_of_the_papers(name):
             m = g if t == 1 else 0.9 * m + g
             by_hand = by_hand - 0.1 * (g + 0.9 * m)
     torch.testing.assert_close(parameter.detach(), by_hand)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_gradients_in_another_memory_order_are_the_same_gradients(name):
+    torch.manual_seed(0)
+    start, gradient = torch.randn(4, 3, 2, 2), torch.randn(4, 3, 2, 2)
+    found = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        parameter = nn.Parameter(start.clone(memory_format=torch.channels_last))
+        optimizer = make_optimizer(
+            [{"params": [parameter], "lr": 0.1, "weight_decay": 0.0}], Optimisation(1, 0.1, name)
+        )
+        for _ in range(2):
+            parameter.grad = gradient.clone(memory_format=order)
+            lay_out(optimizer)
+            optimizer.step()
+        found.append(parameter.detach().clone())
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(("width", "rate"), [(1024, 2.8125e-5), (768, 5e-5), (384, 2e-4), (128, 3e-4)])
+def test_texts_learn_at_a_rate_by_width(width, rate):
+    texts = SimpleNamespace(preprocessing=SimpleNamespace(modality="text"), width=width)
+    made = resolve({}, 320, 32, pretrained=True, source=texts)
+    assert made.lr == pytest.approx(rate) and made.epochs == 10
+    assert resolve({}, 32, 32, pretrained=True, source=texts).epochs == 20
+    bare = resolve({}, 320, 32, pretrained=False, source=texts)
+    assert bare.lr == 5e-4 and bare.epochs == 20
 
 
 def test_defaults_aim_for_two_hundred_steps():

@@ -19,7 +19,7 @@ from headstart.sources.text_backbone import reads_left_to_right
 from headstart.strategies.arguments import arguments_of, with_arguments
 from headstart.strategies.grammar import parse_strategy
 from headstart.strategies.handshake import reads_unlabelled
-from headstart.strategies.preparation.setfit import STEPS
+from headstart.strategies.preparation.setfit import FEWEST, SetFit
 from headstart.tasks.task import Model
 from headstart.training.contrast import contrast_course, one_label
 from headstart.training.finetune import Feeding
@@ -160,14 +160,19 @@ def test_setfit_draws_labels_together(home):
         for s in (source, moved)
     ]
     assert value[1] < 0.3 * value[0]
-    assert told["epochs"] == STEPS and "all pairs of 24" in told["said"]
+    assert told["epochs"] == FEWEST and "all pairs of 24" in told["said"]
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(1, 15), (2, 10), (5, 10), (8, 7), (25, 2), (50, 1), (300, 1)])
+def test_setfit_makes_ten_passes_within_fifteen_and_fifty_steps(steps, passes):
+    assert SetFit().passes(steps) == passes and SetFit(epochs=1000, steps=100 * steps).passes(steps) == 100
 
 
 def test_every_batch_of_setfit_has_pairs_of_a_label_whatever_their_number(home):
     source = problem.tiny(home / "bert")
     data = replace(problem.sentences(45), labels=np.arange(45) % 15, classes=tuple(map(str, range(15))))
     course = contrast_course(source, phase("setfit(batch_size=8)"), data, seed=0)
-    assert (course.steps, course.epochs) == (6, 10)
+    assert (course.steps, course.epochs) == (6, 9)
     seen = []
     for batch in course.batches(0):
         counts = torch.bincount(batch.targets)
@@ -313,6 +318,7 @@ def test_setfit_alone_is_setfit_and_the_probe():
         ("mlm(epochs=0)>finetune", "'epochs' of phase 'mlm' is out of range: got 0.*from 1 on"),
         ("mlm(share=1)", "'share' of phase 'mlm'"),
         ("setfit(lr=0)", "'lr' of phase 'setfit'"),
+        ("setfit(steps=0)", "'steps' of phase 'setfit'.*from 1 on"),
         ("setfit(batch_size=1)", "'batch_size' of phase 'setfit'.*from 2 on"),
         ("setfit(iterations=3)", "unknown argument of phase 'setfit': got 'iterations'"),
     ],

@@ -1,6 +1,7 @@
 """`headstart plan`, `fit` that follows it, and the budget."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,10 +82,13 @@ class Target:
         return np.zeros(32 if name == "train" else 0)
 
 
+SOURCE = SimpleNamespace(pretrained=True, preprocessing=SimpleNamespace(modality="image"))
+
+
 def fitted(recipe, left, strategy="finetune"):
     notes = []
     found = deciding._fit_time(
-        recipe, deciding.Candidate(strategy), strategy != "probe", TIMES, Target(), left, True, notes
+        recipe, SOURCE, deciding.Candidate(strategy), strategy != "probe", TIMES, Target(), left, 0.0, notes
     )  # fmt: skip
     return *found, notes
 
@@ -98,6 +102,16 @@ def test_epochs_and_baselines_fit_into_what_is_left(left):
     assert 2 * (values["epochs"] + 1) > left or values["epochs"] == 60  # the whole of it is used
     assert values["seconds"] == left / 2
     assert bool(notes) == (values["epochs"] < 60)
+
+
+def test_scratch_of_texts_takes_more_epochs_where_there_is_time(monkeypatch):
+    texts = SimpleNamespace(pretrained=True, preprocessing=SimpleNamespace(modality="text"), width=384)
+    monkeypatch.setitem(globals(), "SOURCE", texts)
+    recipe = hs.Recipe(data="x", strategy="finetune", baselines=["scratch"], budget="1m")
+    assert fitted(recipe, 1000.0)[0] == {"seconds": 500.0}  # 20 and 60
+    assert fitted(recipe, 60.0)[0] == {"epochs": 20, "seconds": 30.0}
+    assert fitted(recipe, 20.0)[0] == {"epochs": 10, "seconds": 10.0}
+    assert fitted(recipe, float("inf"))[2] == 80
 
 
 def test_a_baseline_goes_before_the_transfer_does():

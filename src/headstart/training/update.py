@@ -182,6 +182,14 @@ def batch_gradient(
     return pieces.run(max(len(batch) for batch in window), work, undo)
 
 
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Gradients in the memory order of their weights: an optimiser in one kernel reads both from the first number to the last."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None and p.grad.stride() != p.stride():
+                p.grad = torch.empty_like(p).copy_(p.grad)
+
+
 def apply_gradient(
     optimizer: torch.optim.Optimizer, objective: Objective, engine: Accelerator, options: Optimisation, where: str
 ) -> None:
@@ -194,6 +202,7 @@ def apply_gradient(
     try:
         if options.grad_clip is not None:
             engine.clip_grad_norm_(objective.parameters, options.grad_clip)
+        lay_out(optimizer)
         optimizer.step()
     except Exception as error:
         if not is_out_of_memory(error):

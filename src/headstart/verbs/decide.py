@@ -316,6 +316,7 @@ def _fit_time(
         )  # fmt: skip
     if epochs < wanted:
         notes.append(f"{epochs} epochs of {wanted} fit into the budget")
+    if epochs < wanted or mine == wanted:  # else the strategy and scratch take their own numbers
         epochs = min(epochs, mine)
         values["epochs"] = epochs
     values["seconds"] = left / trainings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from headstart.errors import RecipeError, sentence
 from headstart.strategies.preparation.preparation import Preparation
 
 
@@ -19,12 +20,14 @@ class SetFit(Preparation):
     share one, as in the authors' code.
 
     Args:
-        epochs: passes over the training inputs; default 0: ten, but at least 15 and at most about 50 steps (``FEWEST``, ``MOST``).
+        epochs: passes over the training inputs at most, default 10.
+        steps: at most about so many, default 50. At least ``FEWEST`` are made: few inputs take more passes.
         lr: default 1e-4.
         batch_size: default 32.
     """
 
-    epochs: float = 0
+    epochs: float = 10
+    steps: float = 50
     lr: float = 1e-4
     batch_size: float = 32
 
@@ -32,15 +35,20 @@ class SetFit(Preparation):
     needs = frozenset({"shared_labels"})
     reads_labels = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1 or self.steps != int(self.steps):
+            what = f"argument 'steps' of phase {self.name!r} is out of range"
+            raise RecipeError(sentence(what, got=self.steps, allowed="a whole number from 1 on"))
+
     def describe(self) -> str:
-        passes = f"{self.epochs:g} passes at " if self.epochs else "rate "
-        return f"source tuned first by contrast of pairs (SetFit, {passes}{self.lr:g})"
+        return f"source tuned first by contrast of pairs (SetFit, about {self.steps:g} steps at {self.lr:g})"
 
-    def passes(self, steps: int) -> int:
-        """Passes over the inputs, where one has ``steps`` steps."""
-        return int(self.epochs) or max(math.ceil(FEWEST / steps), min(10, math.ceil(MOST / steps)))
+    def passes(self, one: int) -> int:
+        """Passes over the inputs, where a pass has ``one`` steps."""
+        return max(math.ceil(FEWEST / one), min(int(self.epochs), math.ceil(self.steps / one)))
 
 
-FEWEST, MOST = 15, 50
+FEWEST = 15
 """Steps. Two classes of ten and sixteen labels were no better after 40 steps than after 15, 77 classes worse after 250 than after 50; larger
 rates (2e-4, 4e-4) were no better either."""
