@@ -13,7 +13,7 @@ PREPARATIONS: Table[Part[Preparation]] = Table(
     "phase of a strategy",
     {
         "setfit": Part(
-            SetFit, {"epochs": 10, "lr": 1e-4, "batch_size": 32},
+            SetFit, {"epochs": 10, "steps": 50, "lr": 1e-4, "batch_size": 32},
             "pairs of one label drawn together, of two apart, then the head is solved; few labels (Tunstall et al. 2022)",
         ),
         "mlm": Part(
