@@ -65,8 +65,7 @@ class Recipe(BaseModel):
         "by commas; becomes +freeze(...) of the strategy.",
     )
     budget: str | None = Field(
-        None,
-        description="Time for the whole job, such as 90s, 10m or 1h: comparison, epochs and baselines are fitted in.",
+        None, description="Time for the whole job, such as 90s, 10m or 1h: comparison, epochs, baselines are fitted in."
     )
     layer: str = Field(
         "last",
@@ -110,12 +109,10 @@ class Recipe(BaseModel):
     max_length: int | None = Field(None, ge=4, le=32768, description="Tokens of a text at most; default: the source's.")
 
     pool: Literal["mean", "cls", "last", "weighted"] | None = Field(
-        None,
-        description="Tokens of a text to one vector; weighted: learned weights of layers; default: the source's own.",
+        None, description="Tokens of a text to one vector; weighted: learned weights of layers; default: the source's."
     )
     long: Literal["truncate", "chunks"] | None = Field(
-        None,
-        description="What is longer than max_length loses its end, or is read in windows; default: the source's own.",
+        None, description="What is longer than max_length loses its end, or is read in windows; default: the source's."
     )
 
     epochs: int | None = Field(
@@ -156,7 +153,7 @@ class Recipe(BaseModel):
     loss: str = Field("cross_entropy", description="cross_entropy, focal(gamma=2) or logit_adjusted(tau=1).")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="Precision of training; auto is bf16 on a GPU that has it and, for texts, on a CPU that has it; else fp32.",
+        description="Of training; auto is bf16 on a GPU that has it and, for texts, on a CPU that has it; else fp32.",
     )
     grad_clip: float = Field(1.0, ge=0, description="Largest norm of the gradient; 0 is off.")
     accumulate: int = Field(1, ge=1, description="Batches added up before one step.")
@@ -175,7 +172,7 @@ class Recipe(BaseModel):
     )
     soup: Annotated[int, Field(ge=1)] | str = Field(
         "none",
-        description="Mean of the weights of N trainings with other seeds and rates: none, N, greedy(N) or uniform(N).",
+        description="Mean of the weights of N trainings, other seeds and rates: none, N, greedy(N) or uniform(N).",
     )
     wise: Annotated[float, Field(ge=0, le=1)] | Literal["none", "auto"] = Field(
         "none",
