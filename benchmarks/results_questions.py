@@ -65,7 +65,7 @@ def row(name: str, run: Path, asked: int, epochs: int) -> str:
     gain, cpu = metrics["transfer_gain"], json.loads((run / "cpu.json").read_text(encoding="utf-8"))["cpu"]
     return (
         f"| {name} | {asked} ({metrics['n']['test']} to test) | {epochs} | {shown(metrics['target'], 'f1')} | {shown(metrics['target'], 'exact_match')} | "
-        f"{shown(metrics['baselines']['scratch'], 'f1')} | {gain['value']:+.3f} [{gain['ci95'][0]:+.3f}, {gain['ci95'][1]:+.3f}] | {cpu / 60:.0f} |"
+        f"{shown(metrics['baselines']['scratch'], 'f1')} | {gain['value']:+.3f} [{gain['ci95'][0]:+.3f}, {gain['ci95'][1]:+.3f}] | {'' if cpu is None else f'{cpu / 60:.0f}'} |"
     )
 
 
@@ -85,22 +85,13 @@ def main() -> None:
         asked = first(args.data / "nonvision" / SETS[name], args.questions, data)
         if not (run / "cpu.json").is_file():
             before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-            command = [
-                sys.executable,
-                "-m",
-                "headstart",
-                "fit",
-                str(data),
-                *OPTIONS,
-                "--epochs",
-                str(args.epochs),
-                "--out",
-                str(run),
-                "--force",
-            ]
+            stopped = run.with_name(f".{name}.partial").is_dir()
+            command = [sys.executable, "-m", "headstart", "fit"]
+            command += ["--resume"] if stopped else [str(data), *OPTIONS, "--epochs", str(args.epochs), "--force"]
+            command += ["--out", str(run)]
             subprocess.run(command, check=True)
             spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-            (run / "cpu.json").write_text(json.dumps({"cpu": spent}), encoding="utf-8")
+            (run / "cpu.json").write_text(json.dumps({"cpu": None if stopped else spent}), encoding="utf-8")
         rows.append(row(name, run, asked, args.epochs))
         print(rows[-1], flush=True)
     text = "\n".join([
