@@ -16,7 +16,8 @@ Made by `python benchmarks/results_text.py --data ../shared/data --out docs/resu
 `bundled/minilm`, everything at its defaults, no validation texts, the last epoch counts; at most 600 test texts, none of them among the training texts.
 Accuracy, the mean over draws (other training texts, where the set has no test part of its own another split, other first weights). sentiment-3-sites: labels
 from two sites, tested on the third, another one each draw; `adapt: ...` reads the third site's other texts without labels, on frozen features. setfit 1.2 has
-its defaults with at most 150 updates, and no more than that is said of it. One thread a process."""
+its defaults with at most 150 updates, and no more than that is said of it. One thread a process. ``runs``: how many are behind a row (three draws a set where
+the study is whole); an empty place has not been run yet."""
 
 
 def interval(a: list[Cell], b: list[Cell]) -> tuple[float, float, float]:
@@ -43,14 +44,14 @@ def tables(done: list[Cell]) -> str:
     for labels in dict.fromkeys(cell["labels"] for cell in done):
         there = [name for name in sets if any((name, labels, m) in by for m in methods)]
         lines += [f"### {labels} labels a class" if labels != "all" else "### All labels", ""]
-        lines += ["| method | " + " | ".join(there) + " | s of CPU |", "|---|" + "---:|" * (len(there) + 1)]
+        lines += ["| method | " + " | ".join(there) + " | s of CPU | runs |", "|---|" + "---:|" * (len(there) + 2)]
         for method in methods:
             cells = [by.get((name, labels, method), {}) for name in there]
             if not any(cells):
                 continue
             shown = [f"{np.mean([c['accuracy'] for c in some.values()]):.3f}" if some else "" for some in cells]
             cpu = np.mean([c["cpu"] for some in cells for c in some.values()])
-            lines.append(f"| `{method}` | " + " | ".join(shown) + f" | {cpu:.0f} |")
+            lines.append(f"| `{method}` | " + " | ".join(shown) + f" | {cpu:.0f} | {sum(map(len, cells))} |")
         lines.append("")
     lines += gains(by, sets, methods)
     lines += against_peer(by, sets)

@@ -149,9 +149,9 @@ def test_constant_columns_and_fewer_rows_than_columns() -> None:
     assert (probe.logits(X).argmax(1) == y).mean() > 0.9
 
 
-@pytest.mark.parametrize("size", [1e-31, 1e-22, 0.0])
-def test_columns_too_small_to_be_squared_count_nothing(size: float) -> None:
-    """The last norm of MiniLM has weights of 1e-33: its features have such columns, and their squares are 0."""
+@pytest.mark.parametrize("size", [1e-31, 1e-22, 1e-7, 0.0])
+def test_dead_columns_count_nothing(size: float) -> None:
+    """The last norm of MiniLM has weights of 1e-33 and 1e-9: squares of such columns are 0, and a weight that undoes 1e-7 ruins fine-tuning."""
     X, y = features(60, 6, 3)
     whole = np.column_stack([X, np.random.default_rng(1).standard_normal(len(X)) * size]).astype(np.float32)
     found, expected = (

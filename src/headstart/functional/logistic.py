@@ -85,10 +85,12 @@ def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def spread(X: torch.Tensor) -> torch.Tensor:
-    """(d,) standard deviation of each column of X (n, d); infinite, so that the column counts nothing, where it is constant but for rounding, or
-    too small to be squared (sentence encoders have columns of 1e-31)."""
+    """(d,) standard deviation of each column of X (n, d), features of a network; infinite, so that the column counts nothing, where it is constant
+    but for rounding, or dead: under a millionth of the widest (MiniLM has columns of 1e-31 and 1e-7, which a weight of 1e7 would have to undo,
+    and which grow as soon as the network is trained)."""
     found = X.std(0, correction=0)
-    moves = (found > 1e-6 * X.abs().amax(0)) & (found > torch.finfo(X.dtype).tiny ** 0.5)
+    least = max(1e-6 * float(found.amax()), torch.finfo(X.dtype).tiny ** 0.5)
+    moves = (found > 1e-6 * X.abs().amax(0)) & (found > least)
     return torch.where(moves, found, torch.inf)
 
 
