@@ -81,7 +81,7 @@ def test_plan_tells_how_long_the_phases_take_and_a_budget_counts_them(here, tmp_
     with pytest.raises(
         RecipeError, match=r"does not allow what comes before the strategy: mlm takes about .* --budget \d+s"
     ):
-        headstart.plan(str(here / "t.csv"), strategy="mlm>finetune", budget="16s", **asked)
+        headstart.plan(str(here / "t.csv"), strategy="mlm(epochs=1000000)>finetune", budget="60s", **asked)
     run = fit(here, tmp_path, "mlm(epochs=2)>finetune", budget="10m", epochs=2, verify=False)
     assert run.metrics["strategy"]["before"][0]["steps"] == 4 and run.metrics["strategy"]["epochs"] == 2
     kept = json.loads((run.path / "plan.json").read_text(encoding="utf-8"))
