@@ -97,7 +97,7 @@ def main() -> None:
     text = "\n".join([
         "## Questions about texts", "",
         "Made by `python benchmarks/results_questions.py --data ../shared/data --out docs/results.md`: all of `bundled/minilm`, an English model of 23 million weights,",
-        "against the same network from random weights under the same budget; F1 and exact match by the official rules (CMRC's for Chinese), with 95 % intervals",
+        "against the same network from random weights in as many epochs; F1 and exact match by the official rules (CMRC's for Chinese), with 95 % intervals",
         "over questions. Few questions and a small model that was never taught to answer: the absolute figures are small.", "",
         "| set | questions | epochs | F1 | exact match | F1 of the twin | gain | minutes of CPU |", "|---|---|---:|---|---|---|---|---:|", *rows,
     ])  # fmt: skip

@@ -64,7 +64,7 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
     "lr": (
         str,
         TRAIN,
-        "Peak learning rate; the new head learns 10 times faster; auto: a range test [with AdamW 5e-4, from a source of texts 5e-5].",
+        "Peak learning rate; the new head learns 10 times faster; auto: a range test [with AdamW 5e-4; texts by the width of the source, MiniLM 2e-4].",
     ),
     "batch_size": (str, TRAIN, "Images a step; auto: 32, in pieces as large as memory allows [32]."),
     "optimizer": (str, TRAIN, "adamw or sgd [adamw]."),
